@@ -1,0 +1,1 @@
+//! One battery of tests over every entry of the table.

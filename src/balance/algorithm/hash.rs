@@ -1,0 +1,205 @@
+//! `hash`: the same key, the same member.
+//!
+//! Idea: rendezvous hashing (Thaler and Ravishankar 1998) in its weighted form: each member draws a number from the key and its
+//! own name, the best draw wins; when a member goes, only its keys move, each to its own second best. From
+//! [`LOOK_AT_ALL`] members on, a Maglev table (Eisenbud et al., NSDI 2016) gives the same in one look-up, at the price of
+//! a few per cent more moves. A bound on the load (Mirrokni, Thorup, Zadimoghaddam 2018) keeps a hot key from drowning
+//! its member: who has had more than `hash_bound` times its fair share of the recent answers is passed over, and the next
+//! in the key's own order is taken. The bound counts from some answers a member on, so few clients stay where they are.
+//! Without a key the choice is random by weight. Cost: one hash and one draw a member, or one look-up. Not when: clients
+//! need no memory; then `least-load` balances better.
+
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use super::super::random::mix;
+use super::sample::Alias;
+use super::*;
+
+pub const SPEC: AlgorithmSpec = AlgorithmSpec {
+    name: "hash",
+    summary: "the same key, the same member, with bounded load",
+    source: "Thaler 1998, Maglev 2016, Mirrokni 2018",
+    sees_load: false,
+    sees_key: true,
+    build: |params| Box::new(Hash { bound: params.hash_bound }),
+};
+
+/// From here on a table is cheaper than asking everybody.
+const LOOK_AT_ALL: usize = 9;
+/// Places in the table a member has on average.
+const PLACES: usize = 100;
+/// Largest table.
+const LARGEST: usize = 1 << 21;
+/// Recent answers a member is allowed beyond its bound, and before which there is none.
+const SLACK: f64 = 16.0;
+/// Recent answers are halved when there are this many a member.
+const RECENT: u32 = 64;
+
+/// Hashes a key: FNV-1a over its bytes in lower case (DNS labels come in any), then mixed.
+fn hash(key: &[u8]) -> u64 {
+    let step =
+        |hash: u64, byte: &u8| (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(0x100_0000_01b3);
+    mix(key.iter().fold(0xcbf2_9ce4_8422_2325, step))
+}
+
+struct Hash {
+    bound: f64,
+}
+
+impl Algorithm for Hash {
+    fn prepare(&self, candidates: &[Candidate]) -> Box<dyn Select> {
+        let sum: f64 = candidates.iter().map(|candidate| candidate.weight).sum();
+        let seats = candidates
+            .iter()
+            .map(|candidate| Seat {
+                id: candidate.id,
+                seed: candidate.seed,
+                inverse: 1.0 / candidate.weight,
+                bound: (self.bound * candidate.weight / sum) as f32,
+                recent: AtomicU32::new(0),
+            })
+            .collect::<Box<[Seat]>>();
+        let table = if candidates.len() >= LOOK_AT_ALL { maglev(candidates) } else { Box::default() };
+        Box::new(Prepared {
+            alias: Alias::new(candidates.iter().map(|candidate| candidate.weight)),
+            seats,
+            table,
+            recent: AtomicU32::new(0),
+        })
+    }
+}
+
+struct Seat {
+    id: MemberId,
+    seed: u64,
+    inverse: f64,
+    /// Largest part of the recent answers.
+    bound: f32,
+    recent: AtomicU32,
+}
+
+impl Seat {
+    /// Weighted rendezvous: the least of an exponential draw over the weight wins.
+    fn draw(&self, key: u64) -> f64 {
+        let uniform = ((mix(key ^ self.seed) >> 11) + 1) as f64 * (1.0 / (1u64 << 53) as f64);
+        -uniform.ln() * self.inverse
+    }
+}
+
+struct Prepared {
+    seats: Box<[Seat]>,
+    table: Box<[u32]>,
+    alias: Alias,
+    recent: AtomicU32,
+}
+
+impl Prepared {
+    /// Whether a seat has had its part of the recent answers.
+    fn is_full(&self, seat: &Seat) -> bool {
+        let recent = self.recent.load(Relaxed) as f32;
+        seat.recent.load(Relaxed) as f32 > recent * seat.bound + SLACK as f32
+    }
+
+    fn count(&self, seat: &Seat) {
+        seat.recent.fetch_add(1, Relaxed);
+        let all = self.recent.fetch_add(1, Relaxed) + 1;
+        if all >= RECENT.saturating_mul(self.seats.len() as u32) {
+            // One thread halves; answers counted meanwhile by others may be lost, which only forgets a little faster.
+            if self.recent.compare_exchange(all, all / 2, Relaxed, Relaxed).is_ok() {
+                self.seats.iter().for_each(|seat| seat.recent.store(seat.recent.load(Relaxed) / 2, Relaxed));
+            }
+        }
+    }
+
+    /// The `attempt`-th place of a key in the table.
+    fn place(&self, key: u64, attempt: u64) -> &Seat {
+        let place = (u128::from(mix(key.wrapping_add(attempt))) * self.table.len() as u128) >> 64;
+        &self.seats[self.table[place as usize] as usize]
+    }
+
+    fn best(&self, key: u64) -> Option<&Seat> {
+        if !self.table.is_empty() {
+            // A key's further places are as even as its first. After many full ones the first must do.
+            let mut places = (0..16).map(|attempt| self.place(key, attempt));
+            return places.find(|seat| !self.is_full(seat)).or_else(|| Some(self.place(key, 0)));
+        }
+        self.least(key, |seat| !self.is_full(seat)).or_else(|| self.least(key, |_| true))
+    }
+
+    fn least(&self, key: u64, take: impl Fn(&Seat) -> bool) -> Option<&Seat> {
+        let draws = self.seats.iter().filter(|seat| take(seat)).map(|seat| (seat.draw(key), seat));
+        draws.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, seat)| seat)
+    }
+}
+
+/// Maglev's table: members take turns, by weight, to claim the next free place of their own permutation.
+fn maglev(candidates: &[Candidate]) -> Box<[u32]> {
+    let size = prime_at_least((candidates.len() * PLACES).min(LARGEST).max(candidates.len() * 2)) as u64;
+    let most = candidates.iter().map(|candidate| candidate.weight).fold(0.0, f64::max);
+    struct Walk {
+        next: u64,
+        step: u64,
+        due: f64,
+    }
+    let mut walks: Vec<Walk> = candidates
+        .iter()
+        .map(|candidate| Walk {
+            next: mix(candidate.seed) % size,
+            step: mix(candidate.seed ^ 0x5bd1_e995) % (size - 1) + 1,
+            due: 0.0,
+        })
+        .collect();
+    const FREE: u32 = u32::MAX;
+    let mut table = vec![FREE; size as usize];
+    let mut left = size;
+    while left > 0 {
+        for (index, (walk, candidate)) in walks.iter_mut().zip(candidates).enumerate() {
+            walk.due += candidate.weight / most;
+            if walk.due < 1.0 || left == 0 {
+                continue;
+            }
+            walk.due -= 1.0;
+            while table[walk.next as usize] != FREE {
+                walk.next = (walk.next + walk.step) % size;
+            }
+            table[walk.next as usize] = index as u32;
+            left -= 1;
+        }
+    }
+    table.into()
+}
+
+/// The first prime from `least` on; at least 11.
+fn prime_at_least(least: usize) -> usize {
+    let is_prime = |number: &usize| {
+        (2..).take_while(|divisor| divisor * divisor <= *number).all(|divisor| number % divisor != 0)
+    };
+    (least.max(11)..).find(is_prime).expect("there are primes without end")
+}
+
+impl Select for Prepared {
+    fn select(&self, pick: &Pick<'_>, random: &mut dyn Random) -> Option<MemberId> {
+        if self.seats.is_empty() {
+            return None;
+        }
+        if pick.key.is_empty() {
+            return Some(self.seats[self.alias.draw(random)].id);
+        }
+        let seat = self.best(hash(pick.key))?;
+        self.count(seat);
+        Some(seat.id)
+    }
+
+    fn rank(&self, pick: &Pick<'_>, random: &mut dyn Random, order: &mut Vec<MemberId>) {
+        let key = if pick.key.is_empty() { random.next() } else { hash(pick.key) };
+        let mut drawn: Vec<(f64, MemberId)> =
+            self.seats.iter().map(|seat| (seat.draw(key), seat.id)).collect();
+        drawn.sort_by(|a, b| a.0.total_cmp(&b.0));
+        order.extend(drawn.into_iter().map(|(_, id)| id));
+    }
+
+    fn shares(&self) -> Vec<(MemberId, f64)> {
+        let sum: f64 = self.seats.iter().map(|seat| 1.0 / seat.inverse).sum();
+        self.seats.iter().map(|seat| (seat.id, 1.0 / seat.inverse / sum)).collect()
+    }
+}

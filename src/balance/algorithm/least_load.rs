@@ -1,0 +1,154 @@
+//! `least-load`: the member with the lowest load, counting what was handed out since it reported.
+//!
+//! Idea: a report is old when it is used, so every answer given since adds `answer_load` to it; without that, all
+//! choices between two reports would fall on one member. The measure is (load + answers × answer_load) / weight, ties
+//! are broken at random. From lbnamed (Schemers 1995) and mod_athena. Cost: one look at every member up to
+//! [`LOOK_AT_ALL`]; beyond that the best of [`SAMPLE`] drawn by weight. Not when: reports are rare (many service times
+//! apart): answers are only added, never taken off as work is done, so it turns into a round robin with a bias.
+
+use super::sample::Alias;
+use super::*;
+
+/// Farms up to this size are looked at as a whole.
+pub const LOOK_AT_ALL: usize = 32;
+/// How many members of a larger farm one choice looks at.
+pub const SAMPLE: usize = 8;
+
+pub const SPEC: AlgorithmSpec = AlgorithmSpec {
+    name: "least-load",
+    summary: "the lowest load plus what was handed out since the report",
+    source: "lbnamed 1995, mod_athena",
+    sees_load: true,
+    sees_key: false,
+    build: |params| Box::new(LeastLoad { answer_load: params.answer_load }),
+};
+
+struct LeastLoad {
+    answer_load: f64,
+}
+
+impl Algorithm for LeastLoad {
+    fn prepare(&self, candidates: &[Candidate]) -> Box<dyn Select> {
+        let large = candidates.len() > LOOK_AT_ALL;
+        Box::new(Prepared {
+            contenders: contenders(candidates),
+            alias: large.then(|| Alias::new(candidates.iter().map(|candidate| candidate.weight))),
+            answer_load: self.answer_load,
+        })
+    }
+}
+
+struct Prepared {
+    contenders: Box<[Contender]>,
+    /// Only for farms that are too large to be looked at as a whole.
+    alias: Option<Alias>,
+    answer_load: f64,
+}
+
+/// A candidate as rules see it that compare loads.
+pub struct Contender {
+    pub id: MemberId,
+    pub weight: f64,
+    inverse: f64,
+    gauge: Arc<Gauge>,
+}
+
+impl Contender {
+    /// (load + answers since × `answer_load`) / weight
+    #[inline]
+    pub fn measure(&self, answer_load: f64) -> f64 {
+        (self.gauge.load() + self.gauge.handed_out() as f64 * answer_load) * self.inverse
+    }
+}
+
+/// Prepares candidates for comparison.
+pub fn contenders(candidates: &[Candidate]) -> Box<[Contender]> {
+    let prepare = |candidate: &Candidate| Contender {
+        id: candidate.id,
+        weight: candidate.weight,
+        inverse: 1.0 / candidate.weight,
+        gauge: Arc::clone(&candidate.gauge),
+    };
+    candidates.iter().map(prepare).collect()
+}
+
+/// Best first by measure, ties at random.
+pub fn rank_by_measure(
+    contenders: &[Contender],
+    answer_load: f64,
+    random: &mut dyn Random,
+    order: &mut Vec<MemberId>,
+) {
+    let measure = |contender: &Contender| (contender.measure(answer_load), random.next(), contender.id);
+    let mut measured: Vec<(f64, u64, MemberId)> = contenders.iter().map(measure).collect();
+    measured.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    order.extend(measured.into_iter().map(|(_, _, id)| id));
+}
+
+/// What members will get until the next reports: those below a water level are filled up to it. The level is one
+/// average answer a member above the mean measure, so equal loads give shares by weight, and a member far above
+/// the others gets nothing.
+pub fn shares_by_load(contenders: &[Contender], answer_load: f64) -> Vec<(MemberId, f64)> {
+    let measures: Vec<f64> = contenders.iter().map(|contender| contender.measure(answer_load)).collect();
+    let weights: f64 = contenders.iter().map(|contender| contender.weight).sum();
+    let mean =
+        contenders.iter().zip(&measures).map(|(one, measure)| measure * one.weight / weights).sum::<f64>();
+    let level = mean + answer_load.max(mean.abs() * 0.1).max(f64::MIN_POSITIVE);
+    let room = |measure: f64, weight: f64| ((level - measure) * weight).max(0.0);
+    let rooms: Vec<f64> =
+        contenders.iter().zip(&measures).map(|(one, &measure)| room(measure, one.weight)).collect();
+    let sum: f64 = rooms.iter().sum();
+    let share =
+        |room: f64| if sum.is_finite() && sum > 0.0 { room / sum } else { 1.0 / contenders.len() as f64 };
+    contenders.iter().zip(rooms).map(|(one, room)| (one.id, share(room))).collect()
+}
+
+/// Keeps the least of what it is shown; of equal ones each with the same chance.
+struct Least {
+    measure: f64,
+    id: MemberId,
+    equals: usize,
+}
+
+impl Least {
+    fn of<'a>(
+        mut contenders: impl Iterator<Item = &'a Contender>,
+        answer_load: f64,
+        random: &mut dyn Random,
+    ) -> Option<MemberId> {
+        let first = contenders.next()?;
+        let mut least = Self { measure: first.measure(answer_load), id: first.id, equals: 1 };
+        for contender in contenders {
+            let measure = contender.measure(answer_load);
+            if measure < least.measure {
+                least = Self { measure, id: contender.id, equals: 1 };
+            } else if measure == least.measure {
+                least.equals += 1;
+                if random.below(least.equals) == 0 {
+                    least.id = contender.id;
+                }
+            }
+        }
+        Some(least.id)
+    }
+}
+
+impl Select for Prepared {
+    fn select(&self, _: &Pick<'_>, random: &mut dyn Random) -> Option<MemberId> {
+        match &self.alias {
+            None => Least::of(self.contenders.iter(), self.answer_load, random),
+            Some(alias) => {
+                let drawn: [usize; SAMPLE] = std::array::from_fn(|_| alias.draw(random));
+                Least::of(drawn.iter().map(|&index| &self.contenders[index]), self.answer_load, random)
+            }
+        }
+    }
+
+    fn rank(&self, _: &Pick<'_>, random: &mut dyn Random, order: &mut Vec<MemberId>) {
+        rank_by_measure(&self.contenders, self.answer_load, random, order);
+    }
+
+    fn shares(&self) -> Vec<(MemberId, f64)> {
+        shares_by_load(&self.contenders, self.answer_load)
+    }
+}

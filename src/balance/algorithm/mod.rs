@@ -1,0 +1,132 @@
+//! The rules that choose, and the one table of them.
+//!
+//! An [`Algorithm`] belongs to a farm and lives as long as the farm uses it; whatever it learns, it keeps. When
+//! candidates come, go or change weight, it prepares a [`Select`], which every query then asks. Reports do not
+//! prepare anything: they move the numbers in the candidates' [`Gauge`]s, which a selector reads.
+//!
+//! To add a rule: a file beside this one, a line in [`ALGORITHMS`]. Configuration, help, documentation, dashboard,
+//! simulator and the battery of tests iterate that table.
+
+mod failover;
+mod hash;
+mod least_load;
+mod random;
+mod round_robin;
+mod sample;
+mod two_choices;
+
+#[cfg(test)]
+mod battery;
+
+use std::sync::Arc;
+
+use super::gauge::Gauge;
+use super::moment::Moment;
+use super::random::Random;
+
+/// A member of a farm: its place in the farm's list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MemberId(pub u32);
+
+/// A member that may be chosen now.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// Its place in the farm's list.
+    pub id: MemberId,
+    /// Its weight, greater than 0: twice the weight is twice the capacity.
+    pub weight: f64,
+    /// A number that depends on the backend's name alone, for hashing.
+    pub seed: u64,
+    /// Its load and what was handed out since.
+    pub gauge: Arc<Gauge>,
+}
+
+/// What a choice depends on beside the candidates.
+#[derive(Debug, Clone, Copy)]
+pub struct Pick<'a> {
+    /// When.
+    pub now: Moment,
+    /// The farm's count of choices. It lives in the farm: selectors come and go, a rotation must not start again.
+    pub ticket: u64,
+    /// The key for rules that hash; empty if there is none.
+    pub key: &'a [u8],
+}
+
+/// What a farm tells its rule beside the candidates.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Params {
+    /// Load that one answer adds to a member, in the formula's units.
+    pub answer_load: f64,
+    /// `hash`: most answers of one member, as a multiple of its fair share.
+    pub hash_bound: f64,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self { answer_load: 1.0, hash_bound: 1.25 }
+    }
+}
+
+/// A rule with what it has learned of one farm.
+pub trait Algorithm: Send + Sync {
+    /// Takes the candidates as they are from now on, none or more, in the farm's order, and gives what will choose
+    /// among them. Called under the engine's lock.
+    fn prepare(&self, candidates: &[Candidate]) -> Box<dyn Select>;
+}
+
+/// A rule made ready for one list of candidates. Takes no lock and allocates nothing to select.
+pub trait Select: Send + Sync {
+    /// Chooses one candidate; `None` if there is none.
+    fn select(&self, pick: &Pick<'_>, random: &mut dyn Random) -> Option<MemberId>;
+
+    /// Appends every candidate to `order`, best first as the rule sees it now. Changes nothing.
+    fn rank(&self, pick: &Pick<'_>, random: &mut dyn Random, order: &mut Vec<MemberId>);
+
+    /// The share of answers that each candidate may expect, in the order of the candidates; they sum to 1.
+    fn shares(&self) -> Vec<(MemberId, f64)>;
+}
+
+/// A row of the table.
+#[derive(Debug)]
+pub struct AlgorithmSpec {
+    /// The name in configuration.
+    pub name: &'static str,
+    /// One line for people.
+    pub summary: &'static str,
+    /// Where the rule comes from.
+    pub source: &'static str,
+    /// Whether it looks at loads.
+    pub sees_load: bool,
+    /// Whether it looks at the key.
+    pub sees_key: bool,
+    /// Makes the rule for one farm.
+    pub build: fn(&Params) -> Box<dyn Algorithm>,
+}
+
+/// Every rule there is.
+pub static ALGORITHMS: &[AlgorithmSpec] = &[
+    least_load::SPEC,
+    two_choices::SPEC,
+    round_robin::SPEC,
+    round_robin::WEIGHTED,
+    random::SPEC,
+    hash::SPEC,
+    failover::SPEC,
+];
+
+/// The rule of a farm that names none.
+pub static DEFAULT: &AlgorithmSpec = &least_load::SPEC;
+
+/// The rule of this name.
+pub fn find(name: &str) -> Option<&'static AlgorithmSpec> {
+    ALGORITHMS.iter().find(|spec| spec.name == name)
+}
+
+/// Shares in proportion to `part` of each candidate; equal ones if all parts are 0 or their sum is not finite.
+fn proportional(candidates: &[Candidate], part: impl Fn(&Candidate) -> f64) -> Vec<(MemberId, f64)> {
+    let parts: Vec<f64> = candidates.iter().map(part).collect();
+    let sum: f64 = parts.iter().sum();
+    let even = 1.0 / candidates.len().max(1) as f64;
+    let share = |part: f64| if sum.is_finite() && sum > 0.0 { part / sum } else { even };
+    candidates.iter().zip(parts).map(|(candidate, part)| (candidate.id, share(part))).collect()
+}

@@ -1,0 +1,84 @@
+//! Weighted sampling in constant time: Walker's alias method, built by Vose's algorithm (IEEE TSE 17(9), 1991).
+
+use super::super::random::Random;
+
+/// Draws an index with probability in proportion to its weight: one random number and one row a draw.
+#[derive(Debug)]
+pub struct Alias {
+    /// Of each row: keep it if 32 random bits are below the threshold, else go to the other index.
+    rows: Box<[(u32, u32)]>,
+}
+
+impl Alias {
+    /// Takes weights, each finite and greater than 0.
+    pub fn new(weights: impl ExactSizeIterator<Item = f64> + Clone) -> Self {
+        let count = weights.len();
+        let scale = count as f64 / weights.clone().sum::<f64>();
+        let mut rows: Box<[(u32, u32)]> = (0..count as u32).map(|index| (u32::MAX, index)).collect();
+        // Equal weights keep every row; the usual case needs no work.
+        let mut first = weights.clone();
+        let equal = first.next().is_none_or(|one| first.all(|other| other == one));
+        if !equal {
+            let mut parts: Vec<f64> = weights.map(|weight| weight * scale).collect();
+            let (mut small, mut large): (Vec<usize>, Vec<usize>) =
+                (0..count).partition(|&index| parts[index] < 1.0);
+            while let (Some(less), Some(&more)) = (small.pop(), large.last()) {
+                rows[less] = ((parts[less] * 2f64.powi(32)) as u32, more as u32);
+                parts[more] -= 1.0 - parts[less];
+                if parts[more] < 1.0 {
+                    large.pop();
+                    small.push(more);
+                }
+            }
+        }
+        Self { rows }
+    }
+
+    /// An index below the number of weights, which must not have been 0.
+    #[inline]
+    pub fn draw(&self, random: &mut dyn Random) -> usize {
+        // The product's upper half is the row, its lower half is uniform within the row.
+        let product = u128::from(random.next()) * self.rows.len() as u128;
+        let row = (product >> 64) as usize;
+        let within = (product as u64 >> 32) as u32;
+        let (threshold, other) = self.rows[row];
+        if within < threshold { row } else { other as usize }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::random::SplitMix;
+
+    #[test]
+    fn draws_follow_the_weights() {
+        let weights = [1.0, 2.0, 0.5, 6.5, 10.0];
+        let alias = Alias::new(weights.iter().copied());
+        let mut random = SplitMix::new(7);
+        let mut seen = [0.0; 5];
+        for _ in 0..200_000 {
+            seen[alias.draw(&mut random)] += 1.0;
+        }
+        let chi: f64 = weights
+            .iter()
+            .zip(seen)
+            .map(|(weight, seen)| {
+                let due = weight / 20.0 * 200_000.0;
+                (seen - due) * (seen - due) / due
+            })
+            .sum();
+        assert!(chi < 18.5, "chi-square with 4 degrees of freedom: {chi}, {seen:?}");
+    }
+
+    #[test]
+    fn one_and_equal_weights_need_no_table() {
+        let mut random = SplitMix::new(7);
+        let one = Alias::new([0.3].into_iter());
+        assert!((0..100).all(|_| one.draw(&mut random) == 0));
+        let equal = Alias::new([2.0; 3].into_iter());
+        let mut seen = [0u32; 3];
+        (0..30_000).for_each(|_| seen[equal.draw(&mut random)] += 1);
+        assert!(seen.iter().all(|&count| count.abs_diff(10_000) < 400), "{seen:?}");
+    }
+}

@@ -1,0 +1,64 @@
+//! `two-choices`: draw two members at random, by weight, and take the one that is less loaded.
+//!
+//! Idea: comparing two is nearly as good as comparing all, and it never sends everybody to the one that looks best
+//! in an old report. The measure is that of `least-load`: (load + what was handed out since the report) / weight.
+//! From Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 1996. Cost: two random numbers and two
+//! members, whatever the farm's size. Not when: the farm is small and reports are fresh; then looking at all is better.
+
+use super::least_load::{Contender, contenders, rank_by_measure, shares_by_load};
+use super::sample::Alias;
+use super::*;
+
+pub const SPEC: AlgorithmSpec = AlgorithmSpec {
+    name: "two-choices",
+    summary: "the less loaded of two drawn at random",
+    source: "Mitzenmacher 1996",
+    sees_load: true,
+    sees_key: false,
+    build: |params| Box::new(TwoChoices { answer_load: params.answer_load }),
+};
+
+struct TwoChoices {
+    answer_load: f64,
+}
+
+impl Algorithm for TwoChoices {
+    fn prepare(&self, candidates: &[Candidate]) -> Box<dyn Select> {
+        Box::new(Prepared {
+            alias: Alias::new(candidates.iter().map(|candidate| candidate.weight)),
+            contenders: contenders(candidates),
+            answer_load: self.answer_load,
+        })
+    }
+}
+
+struct Prepared {
+    alias: Alias,
+    contenders: Box<[Contender]>,
+    answer_load: f64,
+}
+
+impl Select for Prepared {
+    fn select(&self, _: &Pick<'_>, random: &mut dyn Random) -> Option<MemberId> {
+        if self.contenders.len() < 2 {
+            return self.contenders.first().map(|only| only.id);
+        }
+        let first = self.alias.draw(random);
+        // A second draw that may not be the first again: some tries by weight, then its neighbour.
+        let other = (0..4).map(|_| self.alias.draw(random)).find(|&draw| draw != first);
+        let second = other.unwrap_or((first + 1) % self.contenders.len());
+        let (first, second) = (&self.contenders[first], &self.contenders[second]);
+        // On a tie the first draw stands, which was at random already.
+        let better =
+            if second.measure(self.answer_load) < first.measure(self.answer_load) { second } else { first };
+        Some(better.id)
+    }
+
+    fn rank(&self, _: &Pick<'_>, random: &mut dyn Random, order: &mut Vec<MemberId>) {
+        rank_by_measure(&self.contenders, self.answer_load, random, order);
+    }
+
+    fn shares(&self) -> Vec<(MemberId, f64)> {
+        shares_by_load(&self.contenders, self.answer_load)
+    }
+}

@@ -1,0 +1,309 @@
+//! One machine: what it reported, and its three axes, which are never folded into one.
+//!
+//! | axis | values | set by |
+//! | --- | --- | --- |
+//! | administrative | on, drain, off | people and scripts |
+//! | health | up, down | reports, people, checks: kept apart, the worst counts |
+//! | feed | new, in, out | reports and silence |
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use super::farm::Machine;
+use super::gauge::Tally;
+use super::moment::Moment;
+use super::plan::BackendPlan;
+use super::statistics::Statistics;
+use super::status::{BackendStatus, Stated};
+use super::update::{Admin, Feed, Health};
+
+/// Why a backend cannot be chosen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Unavailable {
+    /// Switched off.
+    Off,
+    /// Draining.
+    Draining,
+    /// Down, by the word of this origin.
+    Down(Origin),
+    /// It said farewell, or was silent for longer than this.
+    Silent(Duration, Duration),
+    /// It said farewell.
+    Left,
+    /// Its host name has no address yet.
+    Unresolved,
+    /// Its weight is 0.
+    NoWeight,
+}
+
+/// Who may speak of a backend's health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Reports.
+    Report,
+    /// People.
+    People,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Report => "its report",
+            Self::People => "people",
+        })
+    }
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => formatter.write_str("off"),
+            Self::Draining => formatter.write_str("drain"),
+            Self::Down(origin) => write!(formatter, "down: said {origin}"),
+            Self::Silent(silence, expected) => {
+                write!(formatter, "out: {}", silence_words(*silence, *expected))
+            }
+            Self::Left => formatter.write_str("out: it said that it leaves"),
+            Self::Unresolved => formatter.write_str("its host name has no address yet"),
+            Self::NoWeight => formatter.write_str("weight 0"),
+        }
+    }
+}
+
+/// `last report 31 s ago, expected every 15 s`
+fn silence_words(silence: Duration, expected: Duration) -> String {
+    format!("last report {} ago, expected every {}", span(silence), span(expected))
+}
+
+/// A span in words: milliseconds below 10 s, then whole seconds.
+pub fn span(duration: Duration) -> String {
+    if duration < Duration::from_secs(10) && duration.subsec_millis() != 0 {
+        format!("{:.1} s", duration.as_secs_f64())
+    } else {
+        format!("{} s", duration.as_secs())
+    }
+}
+
+/// The truth about one machine, behind the engine's lock.
+pub struct Backend {
+    pub plan: BackendPlan,
+    pub machine: Arc<Machine>,
+    /// The same for whoever holds no lock.
+    pub published: Arc<ArcSwap<Machine>>,
+    pub tally: Arc<Tally>,
+    pub statistics: Statistics,
+    pub admin: Admin,
+    pub admin_since: Moment,
+    /// By its reports.
+    pub reported_health: Health,
+    /// By people.
+    pub mark: Option<Health>,
+    pub health_since: Moment,
+    /// When it became known to us: from here on a new one has its time of grace.
+    pub known_since: Moment,
+    pub last_report: Option<Moment>,
+    /// The tally at the last report.
+    pub answers_at_report: u64,
+    pub reports: u64,
+    /// It said that it leaves, and has not reported since.
+    pub left: bool,
+    /// What the feed was when we last looked, and since when.
+    pub feed: Feed,
+    pub feed_since: Moment,
+    pub override_weight: Option<f64>,
+    /// When it last came back from out, down, drain or off: where slow start begins.
+    pub returned: Option<Moment>,
+    /// Shortest `expect_update` of its farms.
+    pub expect: Option<Duration>,
+    /// Its places: farm and member.
+    pub places: Vec<(usize, usize)>,
+}
+
+impl Backend {
+    pub fn new(plan: BackendPlan, now: Moment) -> Self {
+        let tally = Arc::new(Tally::default());
+        let machine = Arc::new(machine(&plan, &plan.addresses, &tally));
+        Self {
+            published: Arc::new(ArcSwap::new(Arc::clone(&machine))),
+            machine,
+            plan,
+            tally,
+            statistics: Statistics::default(),
+            admin: Admin::On,
+            admin_since: now,
+            reported_health: Health::Up,
+            mark: None,
+            health_since: now,
+            known_since: now,
+            last_report: None,
+            answers_at_report: 0,
+            reports: 0,
+            left: false,
+            feed: Feed::New,
+            feed_since: now,
+            override_weight: None,
+            returned: None,
+            expect: None,
+            places: Vec::new(),
+        }
+    }
+
+    /// Carries everything that was learned and decided over to a new configuration of the same name.
+    pub fn replan(&mut self, plan: BackendPlan) {
+        let resolved = plan.host.is_some() && plan.host == self.plan.host;
+        let addresses = if resolved { self.machine.addresses.to_vec() } else { plan.addresses.clone() };
+        self.publish(machine(&plan, &addresses, &self.tally));
+        self.plan = plan;
+        self.expect = None;
+        self.places.clear();
+    }
+
+    /// Takes other addresses; gives whether they differ from those it had.
+    pub fn move_to(&mut self, addresses: &[std::net::IpAddr]) -> bool {
+        if *self.machine.addresses == *addresses {
+            return false;
+        }
+        self.publish(machine(&self.plan, addresses, &self.tally));
+        true
+    }
+
+    fn publish(&mut self, machine: Machine) {
+        self.machine = Arc::new(machine);
+        self.published.store(Arc::clone(&self.machine));
+    }
+
+    /// The weight in force, before a farm's factor and slow start.
+    pub fn weight(&self) -> f64 {
+        self.override_weight.unwrap_or(self.plan.weight)
+    }
+
+    /// The worst of what anybody says, and who says it.
+    pub fn health(&self) -> (Health, Option<Origin>) {
+        match (self.mark, self.reported_health) {
+            (Some(Health::Down), _) => (Health::Down, Some(Origin::People)),
+            (_, Health::Down) => (Health::Down, Some(Origin::Report)),
+            _ => (Health::Up, None),
+        }
+    }
+
+    /// The feed as somebody sees it who expects a report every `expect`.
+    pub fn feed_for(&self, expect: Option<Duration>, now: Moment) -> Feed {
+        match (self.left, expect, self.last_report) {
+            (true, ..) => Feed::Out,
+            (_, None, _) => Feed::In,
+            (_, Some(expect), Some(last)) if now.since(last) <= expect => Feed::In,
+            (_, Some(expect), None) if now.since(self.known_since) <= expect => Feed::New,
+            _ => Feed::Out,
+        }
+    }
+
+    /// When a farm with this expectation will see it out, if nothing comes before.
+    pub fn due(&self, expect: Duration) -> Moment {
+        self.last_report.unwrap_or(self.known_since) + expect
+    }
+
+    /// Whether a farm with this expectation and this factor on the weight may choose it.
+    pub fn is_available(
+        &self,
+        expect: Option<Duration>,
+        factor: f64,
+        now: Moment,
+    ) -> Result<(), Unavailable> {
+        match self.admin {
+            Admin::Off => return Err(Unavailable::Off),
+            Admin::Drain => return Err(Unavailable::Draining),
+            Admin::On => {}
+        }
+        if let (Health::Down, Some(origin)) = self.health() {
+            return Err(Unavailable::Down(origin));
+        }
+        if self.machine.addresses.is_empty() {
+            return Err(Unavailable::Unresolved);
+        }
+        if self.weight() * factor <= 0.0 {
+            return Err(Unavailable::NoWeight);
+        }
+        if self.feed_for(expect, now) == Feed::Out {
+            return Err(self.silence(expect, now));
+        }
+        Ok(())
+    }
+
+    fn silence(&self, expect: Option<Duration>, now: Moment) -> Unavailable {
+        match expect {
+            Some(expect) if !self.left => {
+                Unavailable::Silent(now.since(self.last_report.unwrap_or(self.known_since)), expect)
+            }
+            _ => Unavailable::Left,
+        }
+    }
+
+    /// Why the feed is what it is.
+    pub fn feed_reason(&self, now: Moment) -> String {
+        match (self.feed_for(self.expect, now), self.last_report, self.expect) {
+            (Feed::Out, ..) if self.left => "it said that it leaves".to_owned(),
+            (Feed::Out, None, Some(expect)) => {
+                let since = span(now.since(self.known_since));
+                format!("no report in {since}, expected every {}", span(expect))
+            }
+            (_, None, None) => "no report is expected".to_owned(),
+            (_, None, Some(expect)) => format!("no report yet, expected every {}", span(expect)),
+            (_, Some(last), Some(expect)) => silence_words(now.since(last), expect),
+            (_, Some(last), None) => format!("last report {} ago", span(now.since(last))),
+        }
+    }
+
+    /// Everything about it, copied out.
+    pub fn status(&self, farms: Vec<super::name::Name>, now: Moment) -> BackendStatus {
+        let (health, origin) = self.health();
+        let answers = self.tally.answers();
+        BackendStatus {
+            name: self.plan.name.clone(),
+            addresses: self.machine.addresses.to_vec(),
+            host: self.plan.host.clone(),
+            port: self.plan.port,
+            admin: Stated { value: self.admin, since: self.admin_since, reason: String::new() },
+            health: Stated {
+                value: health,
+                since: self.health_since,
+                reason: origin.map(|origin| format!("said {origin}")).unwrap_or_default(),
+            },
+            mark: self.mark,
+            feed: Stated {
+                value: self.feed_for(self.expect, now),
+                since: self.feed_since,
+                reason: self.feed_reason(now),
+            },
+            statistics: self.statistics.clone(),
+            weight: self.weight(),
+            configured_weight: self.plan.weight,
+            last_report: self.last_report,
+            answers_since_report: answers.saturating_sub(self.answers_at_report),
+            answers,
+            reports: self.reports,
+            farms,
+        }
+    }
+}
+
+/// The facts that answers are made of.
+fn machine(plan: &BackendPlan, addresses: &[std::net::IpAddr], tally: &Arc<Tally>) -> Machine {
+    use std::net::IpAddr;
+    Machine {
+        name: plan.name.clone(),
+        addresses: addresses.into(),
+        v4: addresses.iter().find_map(|address| match address {
+            IpAddr::V4(address) => Some(*address),
+            IpAddr::V6(_) => None,
+        }),
+        v6: addresses.iter().find_map(|address| match address {
+            IpAddr::V6(address) => Some(*address),
+            IpAddr::V4(_) => None,
+        }),
+        port: plan.port,
+        tally: Arc::clone(tally),
+    }
+}

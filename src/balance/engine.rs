@@ -1,0 +1,313 @@
+//! Farms and backends by name, and everything that changes them.
+//!
+//! One mutex guards what is true. Every method here that changes something, and those that copy a status out, take it;
+//! a query never does: it holds an `Arc<Farm>` and reads that farm's view. Nothing waits while the lock is held.
+
+mod carry;
+mod reports;
+mod views;
+
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use arc_swap::ArcSwap;
+
+use super::algorithm::{Algorithm, Candidate};
+use super::backend::Backend;
+use super::farm::{Farm, Machine};
+use super::gauge::{Gauge, Pool};
+use super::moment::Moment;
+use super::name::Name;
+use super::plan::{FarmPlan, Plan, PlanError};
+use super::status::{BackendStatus, Change, FarmStatus, Source, Stated};
+use super::update::{Refusal, Switch, Update};
+
+/// The engine: see the module's head.
+pub struct Engine {
+    truth: Mutex<Truth>,
+    /// Farms and machines by name, for those who have no `Arc` of them yet.
+    roster: ArcSwap<Roster>,
+    counters: Counters,
+    started: Moment,
+}
+
+#[derive(Default)]
+struct Roster {
+    farms: HashMap<Name, Arc<Farm>>,
+    machines: HashMap<Name, Arc<ArcSwap<Machine>>>,
+}
+
+/// What the engine counts beside each farm and backend.
+#[derive(Debug, Default)]
+struct Counters {
+    reports: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// What is true.
+struct Truth {
+    backends: Vec<Backend>,
+    backend_index: HashMap<Name, usize>,
+    farms: Vec<FarmTruth>,
+    farm_index: HashMap<Name, usize>,
+    /// When to look at what next: earliest first. An entry may be early, never late.
+    agenda: BinaryHeap<std::cmp::Reverse<(Moment, Look)>>,
+    /// Farms whose view must be made anew, those that others fall back on first.
+    dirty: BTreeSet<(usize, usize)>,
+    /// What changed, for whoever called.
+    changes: Vec<Change>,
+}
+
+/// What the agenda asks to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Look {
+    /// A member that may have been silent for too long: farm, member.
+    Silence(usize, usize),
+    /// A farm with members in slow start.
+    SlowStart(usize),
+}
+
+/// The truth about one farm.
+struct FarmTruth {
+    plan: FarmPlan,
+    farm: Arc<Farm>,
+    algorithm: Box<dyn Algorithm>,
+    pool: Arc<Pool>,
+    members: Vec<Place>,
+    switch: Switch,
+    switch_since: Moment,
+    source: Stated<Source>,
+    /// Available members when the view was made.
+    available: usize,
+    /// Loads known among the candidates: how many, and their sum.
+    known: usize,
+    sum: f64,
+    /// Reports since the sum was added up from scratch and unknown members were forgiven.
+    round: usize,
+    /// Candidates whose formula gave nothing finite.
+    broken: usize,
+    not_finite: u64,
+    /// Farms that fall back on this one.
+    dependents: Vec<usize>,
+    /// 0 if it falls back on no farm, else one more than the highest of those.
+    rank: usize,
+    /// Whether a look at slow start stands on the agenda.
+    rising: bool,
+}
+
+/// One backend in one farm.
+struct Place {
+    backend: usize,
+    factor: f64,
+    gauge: Arc<Gauge>,
+    /// The statistic that the formula missed at the last report.
+    missing: Option<String>,
+    /// Whether it is among the candidates of the view.
+    candidate: bool,
+    /// Whether a look at its silence stands on the agenda.
+    watched: bool,
+}
+
+/// What an update did.
+#[derive(Debug, Default, PartialEq)]
+pub struct Applied {
+    /// States that changed, in order.
+    pub changes: Vec<Change>,
+}
+
+/// What the passing of time did.
+#[derive(Debug, PartialEq)]
+pub struct Expired {
+    /// States that changed, in order.
+    pub changes: Vec<Change>,
+    /// When to ask again, at the latest; `None`: only time alone changes nothing any more.
+    pub next: Option<Moment>,
+}
+
+/// What a reload did.
+#[derive(Debug, Default, PartialEq)]
+pub struct Reloaded {
+    /// Names of what was added, changed or taken out, as sentences for people.
+    pub summary: Vec<String>,
+    /// States that changed, in order.
+    pub changes: Vec<Change>,
+}
+
+/// The engine's counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineCounts {
+    /// When the engine started.
+    pub started: Moment,
+    /// `R`: reports taken.
+    pub reports: u64,
+    /// `E`: updates refused.
+    pub refused: u64,
+}
+
+impl Engine {
+    /// Takes a plan and starts with everybody new at `now`; refuses a plan with problems.
+    pub fn new(plan: Plan, now: Moment) -> Result<Self, Vec<PlanError>> {
+        let truth = carry::truth(plan, None, now)?;
+        let roster = ArcSwap::from_pointee(truth.roster());
+        Ok(Self { truth: Mutex::new(truth), roster, counters: Counters::default(), started: now })
+    }
+
+    /// Takes another plan. What keeps its name keeps its states, statistics, rotation and counters; a plan with
+    /// problems is refused and the old one goes on.
+    pub fn reload(&self, plan: Plan, now: Moment) -> Result<Reloaded, Vec<PlanError>> {
+        let mut truth = self.lock();
+        let summary = carry::summary(&truth, &plan);
+        let new = carry::truth(plan, Some(&mut truth), now)?;
+        *truth = new;
+        self.roster.store(Arc::new(truth.roster()));
+        Ok(Reloaded { summary, changes: std::mem::take(&mut truth.changes) })
+    }
+
+    /// The farm of this name, in any letter case. Takes no lock.
+    pub fn farm(&self, name: &str) -> Option<Arc<Farm>> {
+        find(&self.roster.load().farms, name).cloned()
+    }
+
+    /// Every farm, in the order of names. Takes no lock.
+    pub fn farms(&self) -> Vec<Arc<Farm>> {
+        let mut farms: Vec<_> = self.roster.load().farms.values().cloned().collect();
+        farms.sort_by(|a, b| a.name().cmp(b.name()));
+        farms
+    }
+
+    /// The facts of the backend of this name, in any letter case. Takes no lock.
+    pub fn machine(&self, name: &str) -> Option<Arc<Machine>> {
+        find(&self.roster.load().machines, name).map(|machine| machine.load_full())
+    }
+
+    /// Checks all updates, then carries out all of them, or none. The next query sees them.
+    pub fn apply(&self, updates: &[Update], now: Moment) -> Result<Applied, Refusal> {
+        let mut truth = self.lock();
+        if let Err(refusal) = updates.iter().try_for_each(|update| truth.check(update)) {
+            self.counters.refused.fetch_add(1, Relaxed);
+            return Err(refusal);
+        }
+        let mut reports = 0;
+        for update in updates {
+            reports += u64::from(truth.carry_out(update, now));
+        }
+        truth.refresh(now);
+        self.counters.reports.fetch_add(reports, Relaxed);
+        Ok(Applied { changes: std::mem::take(&mut truth.changes) })
+    }
+
+    /// Counts an update that was refused before it came here (it could not be parsed, or its sender may not).
+    pub fn count_refused(&self) {
+        self.counters.refused.fetch_add(1, Relaxed);
+    }
+
+    /// Gives a backend that is configured by host name the addresses it resolved to; gives what changed. An unknown
+    /// name changes nothing.
+    pub fn set_addresses(&self, backend: &str, addresses: &[IpAddr], now: Moment) -> Vec<Change> {
+        let mut truth = self.lock();
+        truth.set_addresses(backend, addresses);
+        truth.refresh(now);
+        std::mem::take(&mut truth.changes)
+    }
+
+    /// Lets silence count: members that were not heard of for too long are out, those in slow start rise.
+    pub fn expire(&self, now: Moment) -> Expired {
+        let mut truth = self.lock();
+        truth.look(now);
+        truth.refresh(now);
+        let next = truth.agenda.peek().map(|entry| entry.0.0);
+        Expired { changes: std::mem::take(&mut truth.changes), next }
+    }
+
+    /// One backend, by its name in any letter case.
+    pub fn backend_status(&self, name: &str, now: Moment) -> Option<BackendStatus> {
+        let truth = self.lock();
+        let index = *truth.backend_index.get(name.to_ascii_lowercase().as_str())?;
+        Some(truth.backend_status(index, now))
+    }
+
+    /// Every backend, in the order of the configuration.
+    pub fn backend_statuses(&self, now: Moment) -> Vec<BackendStatus> {
+        let truth = self.lock();
+        (0..truth.backends.len()).map(|index| truth.backend_status(index, now)).collect()
+    }
+
+    /// One farm, by its name in any letter case.
+    pub fn farm_status(&self, name: &str, now: Moment) -> Option<FarmStatus> {
+        let truth = self.lock();
+        let index = *truth.farm_index.get(name.to_ascii_lowercase().as_str())?;
+        Some(truth.farm_status(index, now))
+    }
+
+    /// Every farm, in the order of the configuration.
+    pub fn farm_statuses(&self, now: Moment) -> Vec<FarmStatus> {
+        let truth = self.lock();
+        (0..truth.farms.len()).map(|index| truth.farm_status(index, now)).collect()
+    }
+
+    /// The engine's counters. Takes no lock.
+    pub fn counts(&self) -> EngineCounts {
+        EngineCounts {
+            started: self.started,
+            reports: self.counters.reports.load(Relaxed),
+            refused: self.counters.refused.load(Relaxed),
+        }
+    }
+
+    /// A panic of another thread while it held the lock is a bug of ours; the truth itself is changed only by code
+    /// that leaves it whole, so service goes on.
+    fn lock(&self) -> MutexGuard<'_, Truth> {
+        self.truth.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Truth {
+    fn roster(&self) -> Roster {
+        let machine = |backend: &Backend| (backend.plan.name.clone(), Arc::clone(&backend.published));
+        Roster {
+            farms: self.farms.iter().map(|farm| (farm.plan.name.clone(), Arc::clone(&farm.farm))).collect(),
+            machines: self.backends.iter().map(machine).collect(),
+        }
+    }
+
+    fn backend_status(&self, index: usize, now: Moment) -> BackendStatus {
+        let backend = &self.backends[index];
+        let farms = backend.places.iter().map(|&(farm, _)| self.farms[farm].plan.name.clone()).collect();
+        backend.status(farms, now)
+    }
+
+    fn mark_dirty(&mut self, farm: usize) {
+        self.dirty.insert((self.farms[farm].rank, farm));
+    }
+
+    fn mark_farms_of(&mut self, backend: usize) {
+        for place in 0..self.backends[backend].places.len() {
+            let (farm, _) = self.backends[backend].places[place];
+            self.mark_dirty(farm);
+        }
+    }
+}
+
+impl FarmTruth {
+    fn candidate(&self, place: usize, backend: &Backend, weight: f64) -> Candidate {
+        Candidate {
+            id: super::algorithm::MemberId(place as u32),
+            weight,
+            seed: seed(&backend.plan.name),
+            gauge: Arc::clone(&self.members[place].gauge),
+        }
+    }
+}
+
+/// Finds a name in any letter case; names are kept in lower case, so that is tried first.
+fn find<'a, T>(map: &'a HashMap<Name, T>, name: &str) -> Option<&'a T> {
+    map.get(name).or_else(|| map.get(name.to_ascii_lowercase().as_str()))
+}
+
+/// A number that depends on a name alone, on every machine and in every release: FNV-1a.
+fn seed(name: &Name) -> u64 {
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+    super::random::mix(name.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, step))
+}

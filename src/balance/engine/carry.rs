@@ -1,0 +1,260 @@
+//! From a plan to the truth: at the start from nothing, at a reload from what was true before.
+
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::sync::Arc;
+
+use super::super::backend::Backend;
+use super::super::farm::{Farm, Selectors, View, ViewSource};
+use super::super::gauge::{Gauge, Pool};
+use super::super::moment::Moment;
+use super::super::name::Name;
+use super::super::plan::{FarmPlan, Plan, PlanError};
+use super::super::status::{Source, Stated};
+use super::super::update::Switch;
+use super::{FarmTruth, Place, Truth, views};
+
+/// Builds the truth of a plan, taking from `old` whatever keeps its name. `old` is untouched if the plan is refused,
+/// and to be thrown away if it is not.
+pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<Truth, Vec<PlanError>> {
+    let problems = plan.problems();
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let mut old_backends: HashMap<Name, Backend> = HashMap::new();
+    let mut old_farms: HashMap<Name, FarmTruth> = HashMap::new();
+    // Gauges by farm and backend, so that loads and what was handed out since go on.
+    let mut gauges: HashMap<(Name, Name), (Arc<Gauge>, Option<String>)> = HashMap::new();
+    if let Some(old) = old {
+        let backends = std::mem::take(&mut old.backends);
+        for farm in std::mem::take(&mut old.farms) {
+            for place in &farm.members {
+                let key = (farm.plan.name.clone(), backends[place.backend].plan.name.clone());
+                gauges.insert(key, (Arc::clone(&place.gauge), place.missing.clone()));
+            }
+            old_farms.insert(farm.plan.name.clone(), farm);
+        }
+        old_backends = backends.into_iter().map(|backend| (backend.plan.name.clone(), backend)).collect();
+    }
+
+    let backends: Vec<Backend> = plan
+        .backends
+        .into_iter()
+        .map(|backend| match old_backends.remove(&backend.name) {
+            Some(mut kept) => {
+                kept.replan(backend);
+                kept
+            }
+            None => Backend::new(backend, now),
+        })
+        .collect();
+    let backend_index: HashMap<Name, usize> =
+        backends.iter().enumerate().map(|(index, backend)| (backend.plan.name.clone(), index)).collect();
+    let farm_index: HashMap<Name, usize> =
+        plan.farms.iter().enumerate().map(|(index, farm)| (farm.name.clone(), index)).collect();
+    let ranks = ranks(&plan.farms, &farm_index);
+
+    let mut truth = Truth {
+        backends,
+        backend_index,
+        farms: Vec::with_capacity(plan.farms.len()),
+        farm_index,
+        agenda: BinaryHeap::new(),
+        dirty: BTreeSet::new(),
+        changes: Vec::new(),
+    };
+    for (plan, rank) in plan.farms.into_iter().zip(ranks) {
+        let old = old_farms.remove(&plan.name);
+        let farm = truth.farm(plan, rank, old, &gauges, now);
+        truth.farms.push(farm);
+    }
+    truth.connect();
+    truth.settle(now);
+    Ok(truth)
+}
+
+impl Truth {
+    fn farm(
+        &self,
+        plan: FarmPlan,
+        rank: usize,
+        old: Option<FarmTruth>,
+        gauges: &HashMap<(Name, Name), (Arc<Gauge>, Option<String>)>,
+        now: Moment,
+    ) -> FarmTruth {
+        let same_load = old.as_ref().is_some_and(|old| old.plan.load == plan.load);
+        let pool = old.as_ref().map_or_else(|| Arc::new(Pool::default()), |old| Arc::clone(&old.pool));
+        let place = |member: &super::super::plan::MemberPlan| {
+            let backend = self.backend_index[&member.backend];
+            let kept = gauges.get(&(plan.name.clone(), member.backend.clone())).filter(|_| same_load);
+            let (gauge, missing) = kept.cloned().unwrap_or_else(|| {
+                let tally = Arc::clone(&self.backends[backend].tally);
+                (Arc::new(Gauge::new(tally, Arc::clone(&pool))), None)
+            });
+            Place { backend, factor: member.weight, gauge, missing, candidate: false, watched: false }
+        };
+        let members: Vec<Place> = plan.members.iter().map(place).collect();
+        let same_rule = |old: &FarmTruth| {
+            old.plan.algorithm.name == plan.algorithm.name && old.plan.params == plan.params
+        };
+        let (farm, algorithm, switch, switch_since, source, not_finite) = match old {
+            Some(old) => {
+                let algorithm =
+                    if same_rule(&old) { old.algorithm } else { (plan.algorithm.build)(&plan.params) };
+                (old.farm, algorithm, old.switch, old.switch_since, old.source, old.not_finite)
+            }
+            None => {
+                let farm = Arc::new(Farm::new(plan.name.clone(), empty_view()));
+                let source = Stated { value: Source::Members, since: now, reason: String::new() };
+                (farm, (plan.algorithm.build)(&plan.params), Switch::On, now, source, 0)
+            }
+        };
+        FarmTruth {
+            plan,
+            farm,
+            algorithm,
+            pool,
+            members,
+            switch,
+            switch_since,
+            source,
+            available: 0,
+            known: 0,
+            sum: 0.0,
+            round: 0,
+            broken: 0,
+            not_finite,
+            dependents: Vec::new(),
+            rank,
+            rising: false,
+        }
+    }
+
+    /// Tells backends of their places and farms of their dependents.
+    fn connect(&mut self) {
+        for index in 0..self.farms.len() {
+            let expect = self.farms[index].plan.expect_update;
+            for member in 0..self.farms[index].members.len() {
+                let backend = &mut self.backends[self.farms[index].members[member].backend];
+                backend.places.push((index, member));
+                backend.expect = match (backend.expect, expect) {
+                    (Some(one), Some(other)) => Some(one.min(other)),
+                    (one, other) => one.or(other),
+                };
+            }
+            let fallbacks: Vec<usize> =
+                self.farms[index].plan.fallback_farms().map(|name| self.farm_index[name]).collect();
+            for fallback in fallbacks {
+                self.farms[fallback].dependents.push(index);
+            }
+        }
+    }
+
+    /// Looks at everybody once: loads, feeds, agenda, views.
+    fn settle(&mut self, now: Moment) {
+        for index in 0..self.backends.len() {
+            let backend = &mut self.backends[index];
+            let feed = backend.feed_for(backend.expect, now);
+            if feed != backend.feed {
+                (backend.feed, backend.feed_since) = (feed, now);
+            }
+            for place in 0..self.backends[index].places.len() {
+                let (farm, member) = self.backends[index].places[place];
+                if !self.backends[index].statistics.is_empty()
+                    && self.farms[farm].members[member].gauge.is_unknown()
+                {
+                    self.work_out(farm, member);
+                }
+                self.watch(farm, member, now);
+            }
+        }
+        self.dirty = views::all_dirty(&self.farms);
+        self.refresh(now);
+    }
+}
+
+/// A view of nothing, until the first real one is made.
+fn empty_view() -> View {
+    View {
+        ttl: 0,
+        answers: 1,
+        members: Box::default(),
+        source: ViewSource::Nobody,
+        selectors: Selectors::default(),
+        has_v4: false,
+        has_v6: false,
+        backup: None,
+    }
+}
+
+/// 0 for farms that fall back on no farm, else one more than the highest of those. There are no circles.
+fn ranks(farms: &[FarmPlan], index: &HashMap<Name, usize>) -> Vec<usize> {
+    let mut ranks = vec![0; farms.len()];
+    // As many rounds as the longest chain is long; nearly always one or two.
+    loop {
+        let mut moved = false;
+        for (place, farm) in farms.iter().enumerate() {
+            let rank = farm.fallback_farms().map(|name| ranks[index[name]] + 1).max().unwrap_or(0);
+            moved |= rank != ranks[place];
+            ranks[place] = rank;
+        }
+        if !moved {
+            return ranks;
+        }
+    }
+}
+
+/// What a reload adds, changes and takes out, as sentences.
+pub(super) fn summary(old: &Truth, plan: &Plan) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut tell = |kind: &str, name: &Name, what: &str| lines.push(format!("{kind} {name}: {what}"));
+    for backend in &plan.backends {
+        match old.backend_index.get(&backend.name) {
+            None => tell("backend", &backend.name, "added"),
+            Some(&index) if old.backends[index].plan != *backend => tell("backend", &backend.name, "changed"),
+            Some(_) => {}
+        }
+    }
+    for farm in &plan.farms {
+        match old.farm_index.get(&farm.name) {
+            None => tell("farm", &farm.name, "added"),
+            Some(&index) if !same_farm(&old.farms[index].plan, farm) => tell("farm", &farm.name, "changed"),
+            Some(_) => {}
+        }
+    }
+    let backends: std::collections::HashSet<&Name> =
+        plan.backends.iter().map(|backend| &backend.name).collect();
+    let farms: std::collections::HashSet<&Name> = plan.farms.iter().map(|farm| &farm.name).collect();
+    for backend in old.backends.iter().filter(|backend| !backends.contains(&backend.plan.name)) {
+        tell("backend", &backend.plan.name, "removed");
+    }
+    for farm in old.farms.iter().filter(|farm| !farms.contains(&farm.plan.name)) {
+        tell("farm", &farm.plan.name, "removed");
+    }
+    lines
+}
+
+fn same_farm(old: &FarmPlan, new: &FarmPlan) -> bool {
+    // A plan's parts compare; its rule does by name.
+    let parts = |plan: &FarmPlan| {
+        let FarmPlan {
+            name: _,
+            members,
+            algorithm,
+            params,
+            load,
+            ttl,
+            answers,
+            expect_update,
+            fallback,
+            fallback_off,
+            last_resort,
+            min_available,
+            slow_start,
+        } = plan.clone();
+        (
+            (members, algorithm.name, params, load, ttl, answers),
+            (expect_update, fallback, fallback_off, last_resort, min_available, slow_start),
+        )
+    };
+    parts(old) == parts(new)
+}

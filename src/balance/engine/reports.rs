@@ -1,0 +1,300 @@
+//! Updates checked and carried out, and the passing of time. Every method runs under the engine's lock.
+
+use std::cmp::Reverse;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::super::load::Worked;
+use super::super::moment::Moment;
+use super::super::statistics::{MAX_KEPT, StatisticName};
+use super::super::status::{Change, Subject};
+use super::super::update::{
+    Admin, BackendUpdate, FarmUpdate, Feed, Health, MAX_WEIGHT, MIN_WEIGHT, Refusal, Update, WeightChange,
+};
+use super::{Look, Truth};
+
+impl Truth {
+    /// Whether an update could be carried out as things are.
+    pub(super) fn check(&self, update: &Update) -> Result<(), Refusal> {
+        match update {
+            Update::Backend(update) => self.check_backend(update),
+            Update::Farm(FarmUpdate { farm, .. }) if !self.farm_index.contains_key(farm) => {
+                Err(Refusal::UnknownFarm(farm.clone()))
+            }
+            Update::Farm(_) => Ok(()),
+        }
+    }
+
+    fn check_backend(&self, update: &BackendUpdate) -> Result<(), Refusal> {
+        let name = || update.backend.clone();
+        let Some(&index) = self.backend_index.get(&update.backend) else {
+            return Err(Refusal::UnknownBackend(name()));
+        };
+        let kept = &self.backends[index].statistics;
+        let mut fresh: Vec<&StatisticName> = Vec::new();
+        for (statistic, amount) in &update.statistics {
+            let argument = || statistic.to_string();
+            if !amount.number().is_finite() {
+                return Err(Refusal::NotFinite { backend: name(), argument: argument() });
+            }
+            if kept.get(statistic.as_str()).is_none() && !fresh.contains(&statistic) {
+                fresh.push(statistic);
+                if kept.len() + fresh.len() > MAX_KEPT {
+                    return Err(Refusal::TooMany { backend: name(), argument: argument(), limit: MAX_KEPT });
+                }
+            }
+        }
+        match update.weight {
+            Some(WeightChange::Override(weight))
+                if weight != 0.0 && !(MIN_WEIGHT..=MAX_WEIGHT).contains(&weight) =>
+            {
+                Err(Refusal::Weight { backend: name(), weight })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Carries out an update that was checked; gives whether it was a report.
+    pub(super) fn carry_out(&mut self, update: &Update, now: Moment) -> bool {
+        match update {
+            Update::Backend(update) => self.carry_out_backend(update, now),
+            Update::Farm(update) => {
+                self.carry_out_farm(update, now);
+                false
+            }
+        }
+    }
+
+    fn carry_out_farm(&mut self, update: &FarmUpdate, now: Moment) {
+        let Some(&index) = self.farm_index.get(&update.farm) else { return };
+        let farm = &mut self.farms[index];
+        let Some(switch) = update.switch.filter(|&switch| switch != farm.switch) else { return };
+        let (from, to) = (farm.switch.to_string(), switch.to_string());
+        let subject = Subject::Farm(farm.plan.name.clone());
+        farm.switch = switch;
+        farm.switch_since = now;
+        self.changes.push(Change { subject, axis: "switch", from, to, why: "set by an operator".to_owned() });
+        self.mark_dirty(index);
+    }
+
+    fn carry_out_backend(&mut self, update: &BackendUpdate, now: Moment) -> bool {
+        let Some(&index) = self.backend_index.get(&update.backend) else { return false };
+        let was_available = self.is_in_service(index);
+        if let Some(admin) = update.admin {
+            self.set_admin(index, admin, now);
+        }
+        if let Some(change) = update.weight {
+            self.set_weight(index, change);
+        }
+        if update.health.is_some() || update.mark.is_some() {
+            self.set_health(index, update.health, update.mark, now);
+        }
+        let is_report = update.is_report();
+        if is_report {
+            self.take_report(index, update, now);
+        }
+        if !was_available && self.is_in_service(index) {
+            self.backends[index].returned = Some(now);
+        }
+        is_report
+    }
+
+    /// On, up, and not out when we last looked: the opposite of what slow start waits for.
+    pub(super) fn is_in_service(&self, index: usize) -> bool {
+        let backend = &self.backends[index];
+        backend.admin == Admin::On && backend.health().0 == Health::Up && backend.feed != Feed::Out
+    }
+
+    fn take_report(&mut self, index: usize, update: &BackendUpdate, now: Moment) {
+        let backend = &mut self.backends[index];
+        for (statistic, amount) in &update.statistics {
+            backend.statistics.change(statistic, *amount);
+        }
+        if update.feed == Some(Feed::New) {
+            backend.last_report = None;
+            backend.known_since = now;
+            backend.left = false;
+        } else {
+            backend.last_report = Some(now);
+            backend.left = update.feed == Some(Feed::Out);
+            backend.reports += 1;
+            backend.answers_at_report = backend.tally.answers();
+        }
+        let was = backend.feed;
+        self.note_feed(index, now);
+        let (is, left) = (self.backends[index].feed, self.backends[index].left);
+        for place in 0..self.backends[index].places.len() {
+            let (farm, member) = self.backends[index].places[place];
+            if !update.statistics.is_empty() {
+                self.work_out(farm, member);
+            }
+            // Who was no candidate may be one now, and the other way round.
+            if !self.farms[farm].members[member].candidate || left || is != was {
+                self.mark_dirty_if_moved(farm, member, now);
+            }
+            self.watch(farm, member, now);
+        }
+    }
+
+    fn mark_dirty_if_moved(&mut self, farm: usize, member: usize, now: Moment) {
+        let truth = &self.farms[farm];
+        let place = &truth.members[member];
+        let backend = &self.backends[place.backend];
+        let available = backend.is_available(truth.plan.expect_update, place.factor, now).is_ok();
+        if available != place.candidate {
+            self.mark_dirty(farm);
+        }
+    }
+
+    /// Works a farm's formula out for one member and moves its gauge and the farm's average.
+    pub(super) fn work_out(&mut self, farm: usize, member: usize) {
+        let truth = &mut self.farms[farm];
+        let place = &mut truth.members[member];
+        let backend = &self.backends[place.backend];
+        let (load, missing) = match truth.plan.load.work_out(&backend.statistics, backend.weight()) {
+            Worked::Load(load) => (load, None),
+            Worked::Missing(name) => (f64::NAN, Some(name)),
+            Worked::NotFinite => {
+                truth.not_finite += 1;
+                (f64::INFINITY, None)
+            }
+        };
+        if place.missing.as_deref() != missing.map(StatisticName::as_str) {
+            place.missing = missing.map(StatisticName::to_string);
+        }
+        let before = place.gauge.reported();
+        let was_broken = before.is_none() && !place.gauge.is_unknown();
+        place.gauge.report(load);
+        if !place.candidate {
+            return;
+        }
+        let after = place.gauge.reported();
+        truth.sum += after.unwrap_or(0.0) - before.unwrap_or(0.0);
+        truth.known = truth.known + usize::from(after.is_some()) - usize::from(before.is_some());
+        truth.broken = truth.broken + usize::from(load.is_infinite()) - usize::from(was_broken);
+        truth.round += 1;
+        truth.settle_pool();
+    }
+
+    /// Puts the end of a member's patience on the agenda, unless it stands there already.
+    pub(super) fn watch(&mut self, farm: usize, member: usize, now: Moment) {
+        let Some(expect) = self.farms[farm].plan.expect_update else { return };
+        let place = &mut self.farms[farm].members[member];
+        let backend = &self.backends[place.backend];
+        if place.watched || backend.feed_for(Some(expect), now) == Feed::Out {
+            return;
+        }
+        place.watched = true;
+        self.agenda.push(Reverse((backend.due(expect) + TICK, Look::Silence(farm, member))));
+    }
+
+    /// Carries out what the agenda holds up to `now`.
+    pub(super) fn look(&mut self, now: Moment) {
+        while let Some(&Reverse((due, look))) = self.agenda.peek() {
+            if due > now {
+                break;
+            }
+            self.agenda.pop();
+            match look {
+                Look::SlowStart(farm) => {
+                    self.farms[farm].rising = false;
+                    self.mark_dirty(farm);
+                }
+                Look::Silence(farm, member) => {
+                    self.farms[farm].members[member].watched = false;
+                    let index = self.farms[farm].members[member].backend;
+                    self.note_feed(index, now);
+                    self.mark_dirty_if_moved(farm, member, now);
+                    self.watch(farm, member, now);
+                }
+            }
+        }
+    }
+
+    /// Compares the feed with what it was and notes a change.
+    fn note_feed(&mut self, index: usize, now: Moment) {
+        let backend = &mut self.backends[index];
+        let feed = backend.feed_for(backend.expect, now);
+        if feed == backend.feed {
+            return;
+        }
+        let why = if feed == Feed::In { "it reported".to_owned() } else { backend.feed_reason(now) };
+        let subject = Subject::Backend(backend.plan.name.clone());
+        let (from, to) = (backend.feed.to_string(), feed.to_string());
+        backend.feed = feed;
+        backend.feed_since = now;
+        self.changes.push(Change { subject, axis: "feed", from, to, why });
+    }
+
+    fn set_admin(&mut self, index: usize, admin: Admin, now: Moment) {
+        let backend = &mut self.backends[index];
+        if admin == backend.admin {
+            return;
+        }
+        let subject = Subject::Backend(backend.plan.name.clone());
+        let (from, to) = (backend.admin.to_string(), admin.to_string());
+        backend.admin = admin;
+        backend.admin_since = now;
+        self.changes.push(Change { subject, axis: "admin", from, to, why: "set by an operator".to_owned() });
+        self.mark_farms_of(index);
+    }
+
+    fn set_weight(&mut self, index: usize, change: WeightChange) {
+        let backend = &mut self.backends[index];
+        let before = backend.weight();
+        backend.override_weight = match change {
+            WeightChange::Override(weight) => Some(weight),
+            WeightChange::Configured => None,
+        };
+        let after = backend.weight();
+        if after == before {
+            return;
+        }
+        let subject = Subject::Backend(backend.plan.name.clone());
+        let why = match change {
+            WeightChange::Override(_) => "set by an operator",
+            WeightChange::Configured => "back to the configuration",
+        };
+        let (from, to) = (before.to_string(), after.to_string());
+        self.changes.push(Change { subject, axis: "weight", from, to, why: why.to_owned() });
+        self.mark_farms_of(index);
+    }
+
+    fn set_health(&mut self, index: usize, reported: Option<Health>, mark: Option<Health>, now: Moment) {
+        let backend = &mut self.backends[index];
+        let (before, _) = backend.health();
+        backend.reported_health = reported.unwrap_or(backend.reported_health);
+        backend.mark = mark.or(backend.mark);
+        let (after, origin) = backend.health();
+        if after == before {
+            return;
+        }
+        backend.health_since = now;
+        let subject = Subject::Backend(backend.plan.name.clone());
+        let why =
+            origin.map_or_else(|| "nobody says down any more".to_owned(), |origin| format!("said {origin}"));
+        let (from, to) = (before.to_string(), after.to_string());
+        self.changes.push(Change { subject, axis: "health", from, to, why });
+        self.mark_farms_of(index);
+    }
+
+    pub(super) fn set_addresses(&mut self, backend: &str, addresses: &[IpAddr]) {
+        let Some(&index) = self.backend_index.get(backend) else { return };
+        let list = |addresses: &[IpAddr]| match addresses {
+            [] => "none".to_owned(),
+            _ => addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" "),
+        };
+        let backend = &mut self.backends[index];
+        let from = list(&backend.machine.addresses);
+        if !backend.move_to(addresses) {
+            return;
+        }
+        let subject = Subject::Backend(backend.plan.name.clone());
+        let why = format!("{} was resolved", backend.plan.host.as_deref().unwrap_or("its host name"));
+        self.changes.push(Change { subject, axis: "addresses", from, to: list(addresses), why });
+        self.mark_farms_of(index);
+    }
+}
+
+/// Silence counts when it is longer than expected, not when it is as long.
+const TICK: Duration = Duration::from_nanos(1);

@@ -1,0 +1,6 @@
+//! Athena.
+#![forbid(unsafe_code)]
+
+pub mod balance;
+pub mod clock;
+pub mod metrics;
