@@ -1,5 +1,4 @@
 //! Athena.
-#![forbid(unsafe_code)]
 
 pub mod balance;
 pub mod clock;

@@ -5,6 +5,8 @@
 
 mod carry;
 mod reports;
+#[cfg(test)]
+mod tests;
 mod views;
 
 use std::collections::{BTreeSet, BinaryHeap, HashMap};

@@ -170,7 +170,9 @@ fn maglev(candidates: &[Candidate]) -> Box<[u32]> {
 /// The first prime from `least` on; at least 11.
 fn prime_at_least(least: usize) -> usize {
     let is_prime = |number: &usize| {
-        (2..).take_while(|divisor| divisor * divisor <= *number).all(|divisor| number % divisor != 0)
+        (2..)
+            .take_while(|divisor| divisor * divisor <= *number)
+            .all(|divisor| !number.is_multiple_of(divisor))
     };
     (least.max(11)..).find(is_prime).expect("there are primes without end")
 }

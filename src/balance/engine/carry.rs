@@ -13,6 +13,9 @@ use super::super::status::{Source, Stated};
 use super::super::update::Switch;
 use super::{FarmTruth, Place, Truth, views};
 
+/// Gauges by farm and backend, each with the statistic that the formula missed.
+type Gauges = HashMap<(Name, Name), (Arc<Gauge>, Option<String>)>;
+
 /// Builds the truth of a plan, taking from `old` whatever keeps its name. `old` is untouched if the plan is refused,
 /// and to be thrown away if it is not.
 pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<Truth, Vec<PlanError>> {
@@ -22,8 +25,8 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
     }
     let mut old_backends: HashMap<Name, Backend> = HashMap::new();
     let mut old_farms: HashMap<Name, FarmTruth> = HashMap::new();
-    // Gauges by farm and backend, so that loads and what was handed out since go on.
-    let mut gauges: HashMap<(Name, Name), (Arc<Gauge>, Option<String>)> = HashMap::new();
+    // So that loads and what was handed out since go on.
+    let mut gauges = Gauges::new();
     if let Some(old) = old {
         let backends = std::mem::take(&mut old.backends);
         for farm in std::mem::take(&mut old.farms) {
@@ -78,7 +81,7 @@ impl Truth {
         plan: FarmPlan,
         rank: usize,
         old: Option<FarmTruth>,
-        gauges: &HashMap<(Name, Name), (Arc<Gauge>, Option<String>)>,
+        gauges: &Gauges,
         now: Moment,
     ) -> FarmTruth {
         let same_load = old.as_ref().is_some_and(|old| old.plan.load == plan.load);

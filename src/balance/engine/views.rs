@@ -267,7 +267,7 @@ impl FarmTruth {
     /// Publishes average and highest load. Once a round, when about everybody has reported, the sum is added up anew
     /// (a running sum drifts), and members of unknown load start with nothing handed out like those that reported.
     pub(super) fn settle_pool(&mut self) {
-        if self.round > self.known.max(1) {
+        if self.round >= self.known.max(1) {
             self.round = 0;
             self.add_up();
             let unknown = self.members.iter().filter(|place| place.gauge.is_unknown());
