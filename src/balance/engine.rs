@@ -103,6 +103,8 @@ struct FarmTruth {
 struct Place {
     backend: usize,
     factor: f64,
+    /// A number that depends on the backend's name alone.
+    seed: u64,
     gauge: Arc<Gauge>,
     /// The statistic that the formula missed at the last report.
     missing: Option<String>,
@@ -293,11 +295,11 @@ impl Truth {
 }
 
 impl FarmTruth {
-    fn candidate(&self, place: usize, backend: &Backend, weight: f64) -> Candidate {
+    fn candidate(&self, place: usize, weight: f64) -> Candidate {
         Candidate {
             id: super::algorithm::MemberId(place as u32),
             weight,
-            seed: seed(&backend.plan.name),
+            seed: self.members[place].seed,
             gauge: Arc::clone(&self.members[place].gauge),
         }
     }

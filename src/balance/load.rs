@@ -144,6 +144,11 @@ impl Formula {
         Ok(Self { text: trimmed.into(), steps })
     }
 
+    /// Whether it needs this statistic.
+    pub fn uses(&self, name: &StatisticName) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Statistic(needed) if needed == name))
+    }
+
     /// The statistics it needs, each once.
     pub fn statistics(&self) -> Vec<&StatisticName> {
         let mut names: Vec<_> = self

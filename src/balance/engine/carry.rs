@@ -93,7 +93,8 @@ impl Truth {
                 let tally = Arc::clone(&self.backends[backend].tally);
                 (Arc::new(Gauge::new(tally, Arc::clone(&pool))), None)
             });
-            Place { backend, factor: member.weight, gauge, missing, candidate: false, watched: false }
+            let seed = super::seed(&member.backend);
+            Place { backend, factor: member.weight, seed, gauge, missing, candidate: false, watched: false }
         };
         let members: Vec<Place> = plan.members.iter().map(place).collect();
         let same_rule = |old: &FarmTruth| {

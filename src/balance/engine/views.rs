@@ -67,7 +67,7 @@ impl Truth {
         let candidate = |(place, member): (usize, &super::Place)| {
             let backend = &self.backends[member.backend];
             backend.is_available(farm.plan.expect_update, member.factor, now).ok()?;
-            Some(farm.candidate(place, backend, farm.weight(backend, member.factor, now)))
+            Some(farm.candidate(place, farm.weight(backend, member.factor, now)))
         };
         let candidates: Vec<Candidate> = farm.members.iter().enumerate().filter_map(candidate).collect();
         self.farms[index].available = candidates.len();
@@ -139,7 +139,7 @@ impl Truth {
             let fit = backend.admin == Admin::On && backend.health().0 == Health::Up && !backend.left;
             let weight = farm.weight(backend, member.factor, now);
             (fit && weight > 0.0 && !backend.machine.addresses.is_empty())
-                .then(|| farm.candidate(place, backend, weight))
+                .then(|| farm.candidate(place, weight))
         };
         farm.members.iter().enumerate().filter_map(candidate).collect()
     }
