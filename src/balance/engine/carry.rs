@@ -62,6 +62,7 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
         farms: Vec::with_capacity(plan.farms.len()),
         farm_index,
         agenda: BinaryHeap::new(),
+        promised: None,
         dirty: BTreeSet::new(),
         changes: Vec::new(),
     };

@@ -453,3 +453,27 @@ fn who_never_reports_is_neither_flooded_nor_starved_by_those_who_do() {
     }
     assert!(seen.values().all(|&count| (900..1100).contains(&count)), "{seen:?}");
 }
+
+#[test]
+fn who_sleeps_until_the_next_silence_is_woken_when_one_comes_sooner() {
+    use std::sync::atomic::AtomicUsize;
+
+    let mut plan = three("round-robin");
+    plan.farms[0].expect_update = Some(Duration::from_secs(100));
+    let mut quick = farm("quick", "round-robin", &["app03"]);
+    quick.expect_update = Some(Duration::from_secs(5));
+    plan.farms.push(quick);
+    let engine = Engine::new(plan, at(0)).unwrap();
+    let woken = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&woken);
+    engine.on_sooner(move || {
+        count.fetch_add(1, Relaxed);
+    });
+    let next = engine.expire(at(50)).next.unwrap();
+    assert!(next > at(100), "app03 is out of the quick farm already: {next:?}");
+    engine.apply(&[report("app01", &[("l", 1.0)])], at(60)).unwrap();
+    assert_eq!(woken.load(Relaxed), 0);
+    engine.apply(&[report("app03", &[("l", 1.0)])], at(60)).unwrap();
+    assert_eq!(woken.load(Relaxed), 1);
+    assert!(engine.expire(at(60)).next.unwrap() < at(66));
+}
