@@ -158,7 +158,9 @@ pub struct Farm {
 #[derive(Default)]
 #[repr(align(64))]
 struct Count {
-    tickets: AtomicU64,
+    /// A rotation for each family and one for questions without: proxies ask for A and AAAA in turn, and one rotation for
+    /// both would show each of them only every other member.
+    tickets: [AtomicU64; 3],
     answers: AtomicU64,
 }
 
@@ -269,7 +271,8 @@ impl Farm {
         random: &mut dyn Random,
     ) -> Choice {
         let Some(select) = view.select(ask.family) else { return Choice::NoAddress };
-        let ticket = self.count.tickets.fetch_add(1, Relaxed);
+        let ticket =
+            self.count.tickets[ask.family.map_or(0, |family| 1 + family as usize)].fetch_add(1, Relaxed);
         let pick = Pick { now: ask.now, ticket, key: ask.key };
         let Some(first) = select.select(&pick, random) else { return Choice::Nobody };
         let mut spares = Vec::new();

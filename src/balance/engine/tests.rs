@@ -323,6 +323,23 @@ fn a_family_nobody_has_is_no_error_and_moves_nothing() {
 }
 
 #[test]
+fn a_proxy_that_asks_for_both_families_sees_every_member_in_both() {
+    let mut plan = three("round-robin");
+    plan.backends.truncate(2);
+    plan.farms[0].members.truncate(2);
+    for (index, backend) in plan.backends.iter_mut().enumerate() {
+        backend.addresses.push(format!("2001:db8::{index}").parse().unwrap());
+    }
+    let engine = Engine::new(plan, at(0)).unwrap();
+    let farm = engine.farm("one").unwrap();
+    let mut ask =
+        |family| said(&farm.choose(&Ask { family: Some(family), ..Ask::any(at(1)) }, &mut SplitMix::new(1)));
+    let pairs: Vec<_> = (0..4).map(|_| (ask(Family::V4), ask(Family::V6))).collect();
+    assert!(pairs.iter().all(|(v4, v6)| v4 == v6), "{pairs:?}");
+    assert_eq!(pairs.iter().filter(|(v4, _)| v4 == "app01").count(), 2);
+}
+
+#[test]
 fn several_are_different_and_only_the_first_is_counted() {
     let engine = Engine::new(three("round-robin"), at(0)).unwrap();
     let farm = engine.farm("one").unwrap();
