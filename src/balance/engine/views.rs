@@ -193,7 +193,7 @@ impl Truth {
         if !farm.rising && candidates.iter().any(rises) {
             farm.rising = true;
             let step = (slow.window / SLOW_START_STEPS).max(Duration::from_millis(100));
-            self.agenda.push(Reverse((now + step, Look::SlowStart(index))));
+            self.agenda.push(Reverse((now + step, Look::SlowStart(index as u32))));
         }
     }
 
