@@ -275,11 +275,7 @@ impl Farm {
 
     /// Asks `members` of the farm whose members are given, or tells what there is instead.
     #[inline]
-    fn at_source(
-        &self,
-        ask: &Ask<'_>,
-        members: impl FnOnce(&Self, Guard<Arc<View>>) -> Choice,
-    ) -> Choice {
+    fn at_source(&self, ask: &Ask<'_>, members: impl FnOnce(&Self, Guard<Arc<View>>) -> Choice) -> Choice {
         let view = self.view.load();
         match &view.source {
             ViewSource::Members => members(self, view),
