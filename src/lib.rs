@@ -2,5 +2,6 @@
 
 pub mod balance;
 pub mod clock;
+pub mod dns;
 pub mod metrics;
 pub mod resolve;
