@@ -72,7 +72,7 @@ const fn key(name: &'static str, kind: Kind, default: Default, about: &'static s
     Key { name, kind, default, about }
 }
 
-use Default::{Algorithm, Is, Nothing, Required};
+use self::Default::{Algorithm, Is, Nothing, Required};
 use Kind::{List, Scalar, Secret, Text};
 
 /// Keys of a zone.

@@ -123,7 +123,7 @@ impl<'a> Check<'a> {
         plan.last_resort = LAST_RESORTS[last_resort].1;
         plan.min_available = min_available;
         plan.slow_start = window.map(|window| SlowStart { window, aggression });
-        plan.params.answer_load = answer_load.unwrap_or(plan.params.answer_load);
+        plan.params.answer_load = answer_load;
         plan.params.hash_bound = hash_bound.unwrap_or(plan.params.hash_bound);
         Some(plan)
     }
