@@ -31,10 +31,11 @@ pub mod handler;
 pub mod message;
 pub mod name;
 pub mod query;
+pub mod responder;
 pub mod zone;
 pub mod zonefile;
 
-pub use handler::{Handler, Transport};
+pub use handler::{Authority, Handler, Transport};
 pub use zone::Zones;
 pub use zonefile::{ZoneContent, ZoneError};
 
