@@ -3,4 +3,5 @@
 
 pub mod balance;
 pub mod clock;
+pub mod dns;
 pub mod metrics;

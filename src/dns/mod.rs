@@ -1,0 +1,3 @@
+//! DNS.
+
+pub mod udp;
