@@ -1,7 +1,7 @@
 //! Athena.
-#![forbid(unsafe_code)]
 
 pub mod balance;
 pub mod clock;
 pub mod dns;
 pub mod metrics;
+pub mod resolve;

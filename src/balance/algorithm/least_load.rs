@@ -20,7 +20,7 @@ pub const SPEC: AlgorithmSpec = AlgorithmSpec {
     source: "lbnamed 1995, mod_athena",
     sees_load: true,
     sees_key: false,
-    build: |params| Box::new(LeastLoad { answer_load: params.answer_load }),
+    build: |params| Box::new(LeastLoad { answer_load: params.answer_load.unwrap_or(1.0) }),
 };
 
 struct LeastLoad {
