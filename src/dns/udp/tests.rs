@@ -1,3 +1,5 @@
+//! The loop with an answer that only echoes: sockets, addresses, the end, errors.
+
 use super::*;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
