@@ -37,17 +37,43 @@ use crate::metrics::Metrics;
 /// Datagrams received, answered and sent at once.
 pub const BATCH: usize = 64;
 
-/// Octets of the longest query taken whole. A longer one arrives cut short and is answered as what it then is.
-pub const LONGEST_QUERY: usize = 4096;
+/// Octets of the longest query taken whole, more than we offer to take (RFC 6891, section 6.2.3). A longer one arrives
+/// cut short and is answered as what it then is.
+pub const LONGEST_QUERY: usize = 1280;
+
+/// Octets of a datagram's place. A line of the cache more than the longest query needs, so that neighbours do not fall on
+/// the same lines.
+pub const PLACE: usize = LONGEST_QUERY + 64;
+
+/// One datagram's place.
+pub type Place = [u8; PLACE];
 
 /// Answers datagrams; each thread has its own.
-pub trait Answer: Send + 'static {
-    /// Takes one datagram with its sender, at most [`LONGEST_QUERY`] octets, and writes the answer to `reply`, which is
-    /// empty. Leaving it empty means no answer. Counts the query and its outcome. Must not block.
-    fn answer(&mut self, query: &[u8], client: SocketAddr, now: Moment, reply: &mut Vec<u8>);
+pub trait Answer: 'static {
+    /// Takes a datagram in the first `length` octets of `place`, at most [`LONGEST_QUERY`], with its sender, and writes
+    /// the answer over it, or to `reply`, which holds an earlier one. Counts the query and its outcome. Must not block.
+    fn answer(
+        &mut self,
+        place: &mut Place,
+        length: usize,
+        client: SocketAddr,
+        now: Moment,
+        reply: &mut Vec<u8>,
+    ) -> Reply;
 
     /// Called after each batch: counts what was put aside.
     fn settle(&mut self) {}
+}
+
+/// Where the answer to a datagram is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    /// There is none.
+    None,
+    /// In so many octets of the datagram's own place.
+    InPlace(usize),
+    /// In the other buffer.
+    Apart,
 }
 
 /// Why the sockets could not be made ready.
@@ -146,7 +172,7 @@ impl Udp {
 
     /// Starts the threads; `answer` makes what answers on each of them. What
     /// cannot be answered, since it comes from port 0, and failures of sockets are counted here.
-    pub fn spawn<A: Answer>(
+    pub fn spawn<A: Answer + Send>(
         self,
         answer: impl Fn() -> A,
         metrics: &Arc<Metrics>,
@@ -157,12 +183,11 @@ impl Udp {
         let mut running =
             Running { stopping: Arc::clone(&stopping), keeper: Some(keeper), threads: Vec::new() };
         for (index, listeners) in self.threads.into_iter().enumerate() {
-            let epoll = batch::watch(&listeners, &door).map_err(UdpError::Start)?;
             let shared = (Arc::clone(metrics), clock);
             let end = (Arc::clone(&stopping), door.try_clone().map_err(UdpError::Start)?);
             let answer = answer();
             let body = move || {
-                let mut worker = batch::Worker::new(epoll, listeners, answer, shared, end);
+                let mut worker = batch::Worker::new(listeners, answer, shared, end);
                 // A bug of ours in one answer must not leave a socket that nobody reads.
                 while let Err(panic) = catch_unwind(AssertUnwindSafe(|| worker.run())) {
                     let message = panic.downcast_ref::<&str>().copied();

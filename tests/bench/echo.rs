@@ -11,12 +11,16 @@ use std::io::{IoSlice, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 
-use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg};
+use nix::sys::socket::{
+    ControlMessage, MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg, setsockopt, sockopt,
+};
 
 /// Datagrams a batch, as in `src/dns/udp.rs`.
 const BATCH: usize = 64;
 /// Octets of the longest datagram.
 const LONGEST: usize = 512;
+/// Octets of the socket's queues.
+const QUEUE: usize = 4 << 20;
 /// The header's first octet of flags, and QR in it (RFC 1035, section 4.1.1).
 const FLAGS: usize = 2;
 const QR: u8 = 0x80;
@@ -24,6 +28,11 @@ const QR: u8 = 0x80;
 fn main() -> Result<(), Box<dyn Error>> {
     let address: SocketAddr = std::env::args().nth(1).ok_or("usage: echo ADDRESS:PORT")?.parse()?;
     let socket = UdpSocket::bind(address)?;
+    // As large as Athena's, or the two could not be compared when the queue fills.
+    let _ = setsockopt(&socket, sockopt::RcvBufForce, &QUEUE)
+        .or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &QUEUE));
+    let _ = setsockopt(&socket, sockopt::SndBufForce, &QUEUE)
+        .or_else(|_| setsockopt(&socket, sockopt::SndBuf, &QUEUE));
     let descriptor = socket.as_raw_fd();
     let mut received = MultiHeaders::<SockaddrIn>::preallocate(BATCH, None);
     let mut sent = MultiHeaders::<SockaddrIn>::preallocate(BATCH, None);

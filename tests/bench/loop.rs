@@ -1,5 +1,5 @@
 //! Athena's UDP loop around nothing: it sets the QR bit, as `echo.rs` does. The difference between the two is what the
-//! loop itself costs: waiting by epoll, one buffer for queries and one for answers, the check for the end.
+//! loop itself costs: waiting for several sockets, the clock, the check for the end.
 //!
 //! `loop ADDRESS:PORT [THREADS] [shared]`; with `shared` all threads wait on one socket. Stops when it is killed.
 
@@ -9,15 +9,22 @@ use std::sync::Arc;
 
 use athena::balance::Moment;
 use athena::clock::Clock;
-use athena::dns::udp::{Answer, Udp};
+use athena::dns::udp::{Answer, Place, Reply, Udp};
 use athena::metrics::Metrics;
 
 struct Echo;
 
 impl Answer for Echo {
-    fn answer(&mut self, query: &[u8], _: SocketAddr, _: Moment, reply: &mut Vec<u8>) {
-        reply.extend_from_slice(query);
-        reply[2] |= 0x80;
+    fn answer(
+        &mut self,
+        place: &mut Place,
+        length: usize,
+        _: SocketAddr,
+        _: Moment,
+        _: &mut Vec<u8>,
+    ) -> Reply {
+        place[2] |= 0x80;
+        Reply::InPlace(length)
     }
 }
 

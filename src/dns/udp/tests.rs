@@ -9,12 +9,28 @@ const GUARD: std::time::Duration = std::time::Duration::from_secs(20);
 struct Echo;
 
 impl Answer for Echo {
-    fn answer(&mut self, query: &[u8], _: SocketAddr, _: Moment, reply: &mut Vec<u8>) {
-        match query {
-            b"silence" => {}
+    fn answer(
+        &mut self,
+        place: &mut Place,
+        length: usize,
+        _: SocketAddr,
+        _: Moment,
+        reply: &mut Vec<u8>,
+    ) -> Reply {
+        match &place[..length] {
+            b"silence" => Reply::None,
             b"panic" => panic!("as asked"),
-            b"too long" => reply.resize(70_000, 0),
-            _ => reply.extend_from_slice(query),
+            b"too long" => {
+                reply.clear();
+                reply.resize(70_000, 0);
+                Reply::Apart
+            }
+            query if query.starts_with(b"hello") => {
+                reply.clear();
+                reply.extend_from_slice(query);
+                Reply::Apart
+            }
+            _ => Reply::InPlace(length),
         }
     }
 }
@@ -178,11 +194,18 @@ fn an_answer_that_cannot_be_sent_is_counted_and_holds_nobody_up() {
 struct Fragile(std::sync::mpsc::Sender<()>);
 
 impl Answer for Fragile {
-    fn answer(&mut self, query: &[u8], client: SocketAddr, now: Moment, reply: &mut Vec<u8>) {
-        if query == b"panic" {
+    fn answer(
+        &mut self,
+        place: &mut Place,
+        length: usize,
+        client: SocketAddr,
+        now: Moment,
+        reply: &mut Vec<u8>,
+    ) -> Reply {
+        if place.starts_with(b"panic") {
             self.0.send(()).unwrap();
         }
-        Echo.answer(query, client, now, reply);
+        Echo.answer(place, length, client, now, reply)
     }
 }
 
