@@ -69,9 +69,9 @@ struct Truth {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Look {
     /// A member that may have been silent for too long: farm, member.
-    Silence(usize, usize),
+    Silence(u32, u32),
     /// A farm with members in slow start.
-    SlowStart(usize),
+    SlowStart(u32),
 }
 
 /// The truth about one farm.

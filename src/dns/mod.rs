@@ -26,11 +26,18 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+pub mod cookie;
 pub mod handler;
+pub mod message;
+pub mod name;
 pub mod query;
 pub mod udp;
+pub mod zone;
+pub mod zonefile;
 
 pub use handler::{Handler, Transport};
+pub use zone::Zones;
+pub use zonefile::{ZoneContent, ZoneError};
 
 /// How DNS answers; the configuration's section `dns` in this module's own words.
 #[derive(Debug, Clone)]

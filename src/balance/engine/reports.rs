@@ -210,7 +210,7 @@ impl Truth {
             return;
         }
         place.watched = true;
-        self.agenda.push(Reverse((backend.due(expect) + TICK, Look::Silence(farm, member))));
+        self.agenda.push(Reverse((backend.due(expect) + TICK, Look::Silence(farm as u32, member as u32))));
     }
 
     /// Carries out what the agenda holds up to `now`.
@@ -222,10 +222,12 @@ impl Truth {
             self.agenda.pop();
             match look {
                 Look::SlowStart(farm) => {
+                    let farm = farm as usize;
                     self.farms[farm].rising = false;
                     self.mark_dirty(farm);
                 }
                 Look::Silence(farm, member) => {
+                    let (farm, member) = (farm as usize, member as usize);
                     self.farms[farm].members[member].watched = false;
                     let index = self.farms[farm].members[member].backend;
                     self.note_feed(index, now);

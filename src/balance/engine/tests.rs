@@ -323,6 +323,23 @@ fn a_family_nobody_has_is_no_error_and_moves_nothing() {
 }
 
 #[test]
+fn a_proxy_that_asks_for_both_families_sees_every_member_in_both() {
+    let mut plan = three("round-robin");
+    plan.backends.truncate(2);
+    plan.farms[0].members.truncate(2);
+    for (index, backend) in plan.backends.iter_mut().enumerate() {
+        backend.addresses.push(format!("2001:db8::{index}").parse().unwrap());
+    }
+    let engine = Engine::new(plan, at(0)).unwrap();
+    let farm = engine.farm("one").unwrap();
+    let mut ask =
+        |family| said(&farm.choose(&Ask { family: Some(family), ..Ask::any(at(1)) }, &mut SplitMix::new(1)));
+    let pairs: Vec<_> = (0..4).map(|_| (ask(Family::V4), ask(Family::V6))).collect();
+    assert!(pairs.iter().all(|(v4, v6)| v4 == v6), "{pairs:?}");
+    assert_eq!(pairs.iter().filter(|(v4, _)| v4 == "app01").count(), 2);
+}
+
+#[test]
 fn several_are_different_and_only_the_first_is_counted() {
     let engine = Engine::new(three("round-robin"), at(0)).unwrap();
     let farm = engine.farm("one").unwrap();
@@ -476,4 +493,18 @@ fn who_sleeps_until_the_next_silence_is_woken_when_one_comes_sooner() {
     engine.apply(&[report("app03", &[("l", 1.0)])], at(60)).unwrap();
     assert_eq!(woken.load(Relaxed), 1);
     assert!(engine.expire(at(60)).next.unwrap() < at(66));
+}
+
+#[test]
+fn a_ranking_tells_the_next_choice_and_moves_nothing() {
+    let engine = Engine::new(three("round-robin"), at(0)).unwrap();
+    let farm = engine.farm("one").unwrap();
+    let mut random = SplitMix::new(1);
+    for turn in 0..4 {
+        let ranked = farm.rank(&Ask::any(at(1)), &mut random);
+        let Choice::Member(ranked) = ranked else { panic!("somebody is there") };
+        assert_eq!(ranked.machines().count(), 3);
+        assert_eq!(farm.answers(), turn);
+        assert_eq!(choose(&engine, "one", at(1)), ranked.machine().name.as_str());
+    }
 }
