@@ -32,6 +32,7 @@ pub mod message;
 pub mod name;
 pub mod query;
 pub mod responder;
+pub mod udp;
 pub mod zone;
 pub mod zonefile;
 
