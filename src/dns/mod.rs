@@ -32,7 +32,9 @@ pub mod message;
 pub mod name;
 pub mod query;
 pub mod responder;
+pub mod server;
 pub mod udp;
+pub mod wire;
 pub mod zone;
 pub mod zonefile;
 

@@ -2,4 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod harness;
 mod house;
+mod nginx;
+mod scenario;
