@@ -2,7 +2,8 @@
 //!
 //! A message goes from [`server`] (TCP) or the UDP loop to [`handler`], bytes in, bytes out; the handler lets [`query`] read
 //! it, asks [`responder`] for a [`responder::Reply`], which looks the name up in [`zone`], and lets [`message`] write it.
-//! Only `server` does I/O.
+//! Only `server` and `udp` do I/O. What nearly every query asks, the address of a farm's member, [`wire`] answers by itself,
+//! in the same bytes.
 //!
 //! | standard | what of it | where |
 //! | --- | --- | --- |
@@ -31,11 +32,13 @@ pub mod handler;
 pub mod message;
 pub mod name;
 pub mod query;
+pub mod responder;
 pub mod udp;
+pub mod wire;
 pub mod zone;
 pub mod zonefile;
 
-pub use handler::{Handler, Transport};
+pub use handler::{Authority, Handler, Transport};
 pub use zone::Zones;
 pub use zonefile::{ZoneContent, ZoneError};
 

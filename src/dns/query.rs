@@ -5,8 +5,6 @@
 //! line in the log for each packet, where RFC 6891 and RFC 7871 ask for FORMERR; and a flood of junk should cost less
 //! than an answer. Nothing here follows a compression pointer, so there is no loop to guard against.
 
-use std::net::IpAddr;
-
 use hickory_proto::op::ResponseCode;
 
 /// Octets of a header (RFC 1035, 4.1.1).
@@ -75,16 +73,18 @@ pub struct Edns<'a> {
     /// Whether it asks for our identifier (RFC 5001).
     pub nsid: bool,
     /// The client's network (RFC 7871).
-    pub subnet: Option<Subnet>,
+    pub subnet: Option<Subnet<'a>>,
 }
 
 /// A client's network (RFC 7871, 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Subnet {
-    /// The address; bits beyond the prefix are 0.
-    pub address: IpAddr,
+pub struct Subnet<'a> {
+    /// FAMILY: 1 is IPv4, 2 is IPv6.
+    pub family: u8,
     /// SOURCE PREFIX-LENGTH; 0 asks not to be told apart.
     pub prefix: u8,
+    /// As many octets of the address as the prefix reaches into; bits beyond it are 0.
+    pub address: &'a [u8],
 }
 
 impl<'a> Query<'a> {
@@ -140,7 +140,7 @@ impl<'a> Query<'a> {
     }
 
     fn read_options(&mut self, content: &'a [u8]) -> Result<(), ResponseCode> {
-        let Some(edns) = &mut self.edns else { return Ok(()) };
+        let Some(edns) = self.edns.as_mut().filter(|edns| edns.version == 0) else { return Ok(()) };
         let mut reader = Reader(content);
         while !reader.0.is_empty() {
             let (code, value) = reader.option().ok_or(ResponseCode::FormErr)?;
@@ -172,30 +172,24 @@ impl Edns<'_> {
     }
 }
 
-impl Subnet {
+impl<'a> Subnet<'a> {
     /// Reads the option; `None` for what RFC 7871, 6 and 7.1.2 want rejected: an unknown family, a scope in a query, a
     /// prefix that is too long, octets too few or too many, bits set beyond the prefix.
-    fn read(option: &[u8]) -> Option<Self> {
-        let (&[family_high, family_low, prefix, scope], octets) = option.split_first_chunk::<4>()?;
-        let most = match [family_high, family_low] {
-            [0, 1] => 32,
-            [0, 2] => 128,
+    fn read(option: &'a [u8]) -> Option<Self> {
+        let (&[0, family, prefix, 0], address) = option.split_first_chunk::<4>()? else { return None };
+        let most = match family {
+            1 => 32,
+            2 => 128,
             _ => return None,
         };
-        if scope != 0 || prefix > most || octets.len() != usize::from(prefix).div_ceil(8) {
+        if prefix > most || address.len() != usize::from(prefix).div_ceil(8) {
             return None;
         }
         let beyond = 0xff_u8.checked_shr(u32::from(prefix % 8)).unwrap_or(0);
-        if prefix % 8 != 0 && octets.last()? & beyond != 0 {
+        if prefix % 8 != 0 && address.last()? & beyond != 0 {
             return None;
         }
-        let mut address = [0; 16];
-        address[..octets.len()].copy_from_slice(octets);
-        let address = match most {
-            32 => IpAddr::from([address[0], address[1], address[2], address[3]]),
-            _ => IpAddr::from(address),
-        };
-        Some(Self { address, prefix })
+        Some(Self { family, prefix, address })
     }
 }
 
@@ -302,7 +296,7 @@ mod tests {
         let edns = Query::read(&message).unwrap().edns.unwrap();
         assert_eq!((edns.payload, edns.version, edns.dnssec_ok, edns.nsid), (4096, 0, true, true));
         assert_eq!(edns.cookie, Some(&b"12345678"[..]));
-        assert_eq!(edns.subnet, Some(Subnet { address: "10.1.16.0".parse().unwrap(), prefix: 20 }));
+        assert_eq!(edns.subnet, Some(Subnet { family: 1, prefix: 20, address: &[10, 1, 16] }));
     }
 
     #[test]

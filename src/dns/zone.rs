@@ -169,6 +169,11 @@ impl Zones {
         &self.zones
     }
 
+    /// Every farm, in the order in which they were given.
+    pub fn farms(&self) -> &[Arc<Farm>] {
+        &self.farms
+    }
+
     /// Finds a name in wire format and lower case. Anything that is no uncompressed name is outside.
     pub fn find<'a>(&'a self, wire: &[u8]) -> Found<'a> {
         let Some(labels) = Labels::of(wire) else { return Found::Outside };
