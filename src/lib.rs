@@ -1,7 +1,7 @@
 //! Athena.
-#![forbid(unsafe_code)]
 
 pub mod balance;
 pub mod clock;
 pub mod config;
 pub mod metrics;
+pub mod resolve;

@@ -158,8 +158,11 @@ pub struct Farm {
 #[derive(Default)]
 #[repr(align(64))]
 struct Count {
-    tickets: AtomicU64,
-    answers: AtomicU64,
+    /// A rotation for each family and one for questions without: proxies ask for A and AAAA in turn, and one rotation for
+    /// both would show each of them only every other member.
+    tickets: [AtomicU64; 3],
+    /// Answers that took no ticket here: they came from a fallback.
+    elsewhere: AtomicU64,
 }
 
 /// What a farm answers to one question.
@@ -225,9 +228,10 @@ impl Farm {
         self.view.load()
     }
 
-    /// Answers given so far.
+    /// Answers given so far, those on behalf of farms that fall back on this one included.
     pub fn answers(&self) -> u64 {
-        self.count.answers.load(Relaxed)
+        let tickets = self.count.tickets.iter().map(|count| count.load(Relaxed)).sum::<u64>();
+        tickets + self.count.elsewhere.load(Relaxed)
     }
 
     /// Chooses for one question. Only a choice that gives an address moves the rotation and is counted.
@@ -239,26 +243,30 @@ impl Farm {
     /// The same, with up to `most` different members, best first. Only the first of them is counted as chosen.
     pub fn choose_several(&self, ask: &Ask<'_>, most: usize, random: &mut dyn Random) -> Choice {
         let view = self.view.load();
-        let choice = match &view.source {
+        match &view.source {
             ViewSource::Members => self.choose_member(view, ask, most, random),
-            ViewSource::Farm(farm) => match farm.view.load() {
-                view if matches!(view.source, ViewSource::Members) => {
-                    farm.choose_member(view, ask, most, random)
+            ViewSource::Farm(farm) => {
+                let theirs = farm.view.load();
+                if !matches!(theirs.source, ViewSource::Members) {
+                    // It lost its last member a moment ago; our own view is about to follow.
+                    return Choice::Nobody;
                 }
-                // It lost its last member a moment ago; our own view is about to follow.
-                _ => Choice::Nobody,
-            },
-            ViewSource::Elsewhere(_) => Choice::Elsewhere(Elsewhere(view)),
+                let choice = farm.choose_member(theirs, ask, most, random);
+                if matches!(choice, Choice::Member(_)) {
+                    self.count.elsewhere.fetch_add(1, Relaxed);
+                }
+                choice
+            }
+            ViewSource::Elsewhere(_) => {
+                self.count.elsewhere.fetch_add(1, Relaxed);
+                Choice::Elsewhere(Elsewhere(view))
+            }
             ViewSource::Nobody => match ask.family {
                 // A type that the farm never has is NODATA even now: an error for AAAA would spoil a proxy's A.
                 Some(family) if !view.has(family) && (view.has_v4 || view.has_v6) => Choice::NoAddress,
                 _ => Choice::Nobody,
             },
-        };
-        if matches!(choice, Choice::Member(_) | Choice::Elsewhere(_)) {
-            self.count.answers.fetch_add(1, Relaxed);
         }
-        choice
     }
 
     fn choose_member(
@@ -269,7 +277,8 @@ impl Farm {
         random: &mut dyn Random,
     ) -> Choice {
         let Some(select) = view.select(ask.family) else { return Choice::NoAddress };
-        let ticket = self.count.tickets.fetch_add(1, Relaxed);
+        let ticket =
+            self.count.tickets[ask.family.map_or(0, |family| 1 + family as usize)].fetch_add(1, Relaxed);
         let pick = Pick { now: ask.now, ticket, key: ask.key };
         let Some(first) = select.select(&pick, random) else { return Choice::Nobody };
         let mut spares = Vec::new();

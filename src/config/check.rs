@@ -12,12 +12,14 @@ mod sections;
 mod unknown;
 mod zones;
 
+pub use fallback::farm_label;
 pub use zones::resolve;
 
 use std::net::IpAddr;
 
+use super::effective::effective;
 use super::file::{Node, Origin, Shape, Typed};
-use super::path::{Path, Step};
+use super::path::Path;
 use super::problem::{Place, Problem, Problems};
 use super::{Config, Shutdown};
 use crate::balance::Plan;
@@ -41,9 +43,21 @@ pub fn check(typed: &Typed) -> Result<Config, Problems> {
     let plan = Plan { backends, farms };
 
     let found = std::mem::take(&mut check.found);
-    match Problems::gather(check.locate(found)) {
+    let problems = check.locate(found).into_iter().chain(typed.noted.iter().cloned());
+    match Problems::gather(problems.collect()) {
         Some(problems) => Err(problems),
-        None => Ok(Config { zones, state_dir, dns, http, access, plan, hosts, log, shutdown }),
+        None => Ok(Config {
+            zones,
+            state_dir,
+            dns,
+            http,
+            access,
+            plan,
+            hosts,
+            log,
+            shutdown,
+            shown: effective(typed),
+        }),
     }
 }
 
@@ -90,11 +104,9 @@ impl<'a> Check<'a> {
                 Origin::Given(name) if !found.table => Place::Given(name.to_owned()),
                 // A table may have been begun in the file and filled from elsewhere.
                 Origin::Given(name) => in_file().unwrap_or_else(|| Place::Given(name.to_owned())),
-                Origin::File(path) => in_file().unwrap_or_else(|| Place::File {
-                    path: path.to_owned(),
-                    line: 0,
-                    column: 0,
-                }),
+                Origin::File(path) => {
+                    in_file().unwrap_or_else(|| Place::File { path: path.to_owned(), line: 0, column: 0 })
+                }
                 Origin::BuiltIn => in_file().unwrap_or(Place::BuiltIn),
             }
         };
@@ -126,7 +138,8 @@ fn at<'a>(node: Node<'a>, path: &[&'static str]) -> Option<Node<'a>> {
 
 /// What a value is, in words.
 fn words(node: Node<'_>) -> String {
-    let secret = super::keys::find(&node.path.words()).is_some_and(|key| key.kind == super::keys::Kind::Secret);
+    let secret =
+        super::keys::find(&node.path.words()).is_some_and(|key| key.kind == super::keys::Kind::Secret);
     match node.shape() {
         _ if secret => "something else".to_owned(),
         Shape::Text(text) => format!("the string {text:?}"),
@@ -137,9 +150,4 @@ fn words(node: Node<'_>) -> String {
         Shape::List(_) => "a list".to_owned(),
         Shape::Table => "a table".to_owned(),
     }
-}
-
-/// A path that ends in this key.
-fn ends_in(path: &Path<'_>, key: &str) -> bool {
-    path.steps().last() == Some(Step::Key(key))
 }

@@ -61,8 +61,6 @@ impl<'t> Document<'t> {
                     let value = list.get(item)?;
                     (value.span().start, value)
                 }
-                // A single value stands for a list of one.
-                (Step::Item(0), None, None) => continue,
                 _ => return None,
             };
             at = Some(start);
@@ -124,14 +122,20 @@ mod tests {
         assert_eq!(line(&[Key("farms"), Key("one"), Key("members"), Item(0)]), Some(4));
         assert_eq!(line(&[Key("farms"), Key("one"), Key("members"), Item(1), Key("name")]), Some(5));
         assert_eq!(line(&[Key("farms"), Key("two")]), None);
-        assert_eq!(line(&[Key("zone"), Item(0)]), Some(1), "one value stands for a list of one");
+        assert_eq!(line(&[Key("zone"), Item(0)]), None);
     }
 
     #[test]
     fn errors_of_syntax_have_line_and_column() {
         let problems = Document::parse("x.toml".as_ref(), "a = 1\nb = = 2\nc = 3\nd = [1\n").err().unwrap();
         let texts: Vec<_> = problems.iter().map(Problem::to_string).collect();
-        assert_eq!(texts, ["x.toml:2:5: not TOML: extra `=`, expected nothing", "x.toml:5:1: not TOML: unclosed array, expected `]`"]);
+        assert_eq!(
+            texts,
+            [
+                "x.toml:2:5: not TOML: extra `=`, expected nothing",
+                "x.toml:4:7: not TOML: unclosed array, expected `]`"
+            ]
+        );
     }
 
     #[test]

@@ -72,7 +72,7 @@ const fn key(name: &'static str, kind: Kind, default: Default, about: &'static s
     Key { name, kind, default, about }
 }
 
-use Default::{Algorithm, Is, Nothing, Required};
+use self::Default::{Algorithm, Is, Nothing, Required};
 use Kind::{List, Scalar, Secret, Text};
 
 /// Keys of a zone.
@@ -148,8 +148,9 @@ const FARM: &[Key] = &[
     key(
         "answer_load",
         Scalar,
-        Is("1.0"),
-        "What one answer adds to a member's load until its next report, in the units of the formula.",
+        Nothing("1.0"),
+        "What one answer adds to a member's load until its next report, in the units of the formula. Left out: 1, or \
+         what the algorithm learns.",
     ),
     key(
         "hash_bound",
@@ -166,7 +167,12 @@ pub static SECTIONS: &[Section] = &[
         header: "",
         about: "",
         keys: &[
-            key("zone", Text, Is("\"athena.\""), "The zone that the farms are in; we are authoritative for it."),
+            key(
+                "zone",
+                Text,
+                Is("\"athena.\""),
+                "The zone that the farms are in; we are authoritative for it.",
+            ),
             key(
                 "zone_file",
                 Text,
@@ -189,8 +195,18 @@ pub static SECTIONS: &[Section] = &[
         keys: &[
             key("listen", List, Is("[\"127.0.0.1:5300\"]"), "Addresses to answer on, UDP and TCP on each."),
             key("threads", Scalar, Is("0"), "UDP threads; 0: one a core."),
-            key("max_udp", Scalar, Is("1232"), "Longest UDP answer in octets, to clients that offer as much."),
-            key("max_udp_local", Scalar, Is("8192"), "The same for clients with loopback and private addresses."),
+            key(
+                "max_udp",
+                Scalar,
+                Is("1232"),
+                "Longest UDP answer in octets, to clients that offer as much.",
+            ),
+            key(
+                "max_udp_local",
+                Scalar,
+                Is("8192"),
+                "The same for clients with loopback and private addresses.",
+            ),
             key(
                 "explain",
                 Scalar,
@@ -204,7 +220,12 @@ pub static SECTIONS: &[Section] = &[
                 "The EDNS client subnet (RFC 7871) is the key of hashing algorithms.",
             ),
             key("nsid", Text, Nothing("\"ns1\""), "What we say to NSID (RFC 5001). Left out: nothing."),
-            key("version", Text, Nothing("\"athena\""), "What we say to CH TXT version.bind. Left out: REFUSED."),
+            key(
+                "version",
+                Text,
+                Nothing("\"athena\""),
+                "What we say to CH TXT version.bind. Left out: REFUSED.",
+            ),
             key("id", Text, Nothing("\"ns1\""), "What we say to CH TXT id.server. Left out: REFUSED."),
             key("cookies", Scalar, Is("true"), "DNS Cookies (RFC 7873, RFC 9018)."),
             key(
@@ -215,8 +236,13 @@ pub static SECTIONS: &[Section] = &[
                  secrets that are still accepted. Left out: a random secret for each start.",
             ),
             key("tcp_connections", Scalar, Is("1024"), "Most TCP connections in all."),
-            key("tcp_connections_per_client", Scalar, Is("128"), "Most TCP connections of one client address."),
-            key("tcp_idle", Text, Is("\"10s\""), "A TCP connection that is idle for longer is closed."),
+            key(
+                "tcp_connections_per_client",
+                Scalar,
+                Is("128"),
+                "Most TCP connections of one client address.",
+            ),
+            key("tcp_idle", Text, Is("\"30s\""), "A TCP connection that is idle for longer is closed."),
             key("log_queries", Scalar, Is("0"), "Logs one query in so many; 0: none."),
         ],
     },
@@ -235,18 +261,23 @@ pub static SECTIONS: &[Section] = &[
             key("max_embed", Scalar, Is("16"), "Most requests in one GET, separated by ';'."),
             key("allow_diverse_multi", Scalar, Is("false"), "PATH/multi/ takes requests of different kinds."),
             key("connections", Scalar, Is("4096"), "Most connections in all."),
-            key("connections_per_client", Scalar, Is("512"), "Most connections of one client address."),
+            key(
+                "connections_per_client",
+                Scalar,
+                Is("256"),
+                "Most connections of one IPv4 address, or of one IPv6 network of 64 bits.",
+            ),
             key("header_timeout", Text, Is("\"10s\""), "A request's head must be complete within this."),
             key("body_timeout", Text, Is("\"10s\""), "A request's body must be complete within this."),
-            key("idle_timeout", Text, Is("\"75s\""), "A connection that is idle for longer is closed."),
+            key("idle_timeout", Text, Is("\"60s\""), "A connection that is idle for longer is closed."),
         ],
     },
     Section {
         path: &["access"],
         header: "[access]",
-        about: "Who may do what over HTTP: networks, and keys that count from these networks. A key comes as \
-                'Authorization: Bearer KEY' or as k=KEY. Better than here, keys come from the environment, \
-                ATHENA_ACCESS__UPDATE_KEY and so on.",
+        about: "Who may do what over HTTP: a client must be in one of these networks and, where there is a key, bring it \
+                or that of a stronger right, as 'Authorization: Bearer KEY' or as k=KEY. Better than here, keys come \
+                from the environment: ATHENA_ACCESS__UPDATE_KEY and so on.",
         keys: &[
             key("query", List, Is("[\"0.0.0.0/0\", \"::/0\"]"), "Balance and status."),
             key("update", List, Is("[\"127.0.0.0/8\", \"::1/128\"]"), "Statistics and health."),

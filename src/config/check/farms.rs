@@ -81,7 +81,10 @@ impl<'a> Check<'a> {
             let name = self.name(own, "farm", text);
             if name.as_ref().is_some_and(Name::is_reserved) {
                 let reserved = RESERVED.join(", ");
-                self.wrong(own, format!("{text} means something else in DNS, no farm bears this name ({reserved})"));
+                self.wrong(
+                    own,
+                    format!("{text} means something else in DNS, no farm bears this name ({reserved})"),
+                );
             }
             let section = FarmSection { own, defaults };
             if section.get("members").is_none() {
@@ -102,14 +105,13 @@ impl<'a> Check<'a> {
         let expect_update = section.get("expect_update").and_then(|node| self.span_or_none(node));
         let fallback = self.chain(name.as_ref(), section, "fallback", known).unwrap_or_default();
         let fallback_off = self.chain(name.as_ref(), section, "fallback_off", known);
-        let last_resort = section
-            .get("last_resort")
-            .map_or(0, |node| self.word(node, &LAST_RESORTS.map(|(word, _)| word)));
+        let last_resort =
+            section.get("last_resort").map_or(0, |node| self.word(node, &LAST_RESORTS.map(|(word, _)| word)));
         let min_available = section.get("min_available").map_or(0.0, |node| self.number(node, 0.0..=1.0));
         let window = section.get("slow_start").and_then(|node| self.span_or_none(node));
         let aggression =
             section.get("slow_start_aggression").map_or(1.0, |node| self.number(node, 0.01..=100.0));
-        let answer_load = section.get("answer_load").map(|node| self.number(node, 0.0..=1e12));
+        let answer_load = section.get("answer_load").map(|node| self.number(node, 1e-6..=1e9));
         let hash_bound = section.get("hash_bound").map(|node| self.number(node, 1.0..=1e6));
 
         let mut plan = FarmPlan::new(name?, [], algorithm);
@@ -123,7 +125,7 @@ impl<'a> Check<'a> {
         plan.last_resort = LAST_RESORTS[last_resort].1;
         plan.min_available = min_available;
         plan.slow_start = window.map(|window| SlowStart { window, aggression });
-        plan.params.answer_load = answer_load.unwrap_or(plan.params.answer_load);
+        plan.params.answer_load = answer_load;
         plan.params.hash_bound = hash_bound.unwrap_or(plan.params.hash_bound);
         Some(plan)
     }
@@ -180,7 +182,9 @@ impl<'a> Check<'a> {
             if !known.sections.contains(lower.as_str()) {
                 let near = self.near(&lower, &known.sections);
                 self.wrong(at, format!("member {text:?} is no backend{near}"));
-            } else if let Some(name) = Name::parse(text).ok().filter(|name| known.backends.contains(name.as_str())) {
+            } else if let Some(name) =
+                Name::parse(text).ok().filter(|name| known.backends.contains(name.as_str()))
+            {
                 if !seen.insert(name.clone()) {
                     self.wrong(at, format!("member {name} stands twice"));
                 }
@@ -210,8 +214,11 @@ impl<'a> Check<'a> {
         let Some(text) = self.text(node) else { return algorithm::DEFAULT };
         algorithm::find(text).unwrap_or_else(|| {
             let names: Vec<_> = ALGORITHMS.iter().map(|spec| spec.name).collect();
-            let hint = did_you_mean(text, names.iter().copied());
-            self.wrong(node, format!("unknown algorithm {text:?}{hint}; known: {}", names.join(", ")));
+            let hint = match meant(text, names.iter().copied()) {
+                Some(near) => format!("did you mean {near:?}?"),
+                None => format!("known: {}", names.join(", ")),
+            };
+            self.wrong(node, format!("unknown algorithm {text:?}; {hint}"));
             algorithm::DEFAULT
         })
     }
@@ -246,7 +253,8 @@ impl<'a> Check<'a> {
     /// Farms that fall back on each other: every circle, found by cutting each one open where it closes.
     fn circles(&mut self, root: Node<'a>, farms: &[FarmPlan], zone: &str) {
         let mut open = Plan { backends: Vec::new(), farms: farms.to_vec() };
-        let places: HashMap<&Name, usize> = farms.iter().zip(0..).map(|(farm, place)| (&farm.name, place)).collect();
+        let places: HashMap<&Name, usize> =
+            farms.iter().zip(0..).map(|(farm, place)| (&farm.name, place)).collect();
         while let Some(circle) = open.circle() {
             let [.., last, first] = circle.as_slice() else { return };
             let text = circle.iter().map(Name::as_str).collect::<Vec<_>>().join(" -> ");

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::{Path as FilePath, PathBuf};
 
-use super::super::file::{Node, Origin};
+use super::super::file::{Node, Origin, Shape};
 use super::super::{Records, Zone};
 use super::Check;
 
@@ -11,9 +11,11 @@ impl<'a> Check<'a> {
     /// The zone at the top and those of `[[zones]]`. `server`: the address of the name server that a zone without
     /// file names.
     pub fn zones(&mut self, root: Node<'a>, server: Option<IpAddr>) -> Vec<Zone> {
-        let further: Vec<_> = root.get("zones").into_iter().flat_map(|zones| zones.items()).collect();
+        let further = root.get("zones").into_iter().flat_map(|zones| zones.items());
+        let further: Vec<_> = further.filter(|zone| zone.shape() == Shape::Table).collect();
         let mut zones: Vec<Zone> = Vec::new();
         for section in [root].into_iter().chain(further) {
+            let file = section.get("zone_file").map(|node| self.file(node).unwrap_or_default());
             let Some(node) = section.get("zone") else {
                 self.lacks(section, "zone", "the zone's name, such as \"athena.example.\"");
                 continue;
@@ -29,10 +31,7 @@ impl<'a> Check<'a> {
             if zones.iter().any(|zone| zone.name == name) {
                 self.wrong(node, format!("zone {name} stands twice"));
             }
-            let records = match section.get("zone_file") {
-                Some(node) => Records::File(self.file(node).unwrap_or_default()),
-                None => Records::Text(plain_zone(&name, server)),
-            };
+            let records = file.map_or_else(|| Records::Text(plain_zone(&name, server)), Records::File);
             zones.push(Zone { name, records });
         }
         zones
@@ -126,9 +125,7 @@ fn plain_zone(zone: &str, server: Option<IpAddr>) -> String {
         Some(IpAddr::V6(address)) if !address.is_unspecified() => format!("ns IN AAAA {address}\n"),
         _ => String::new(),
     };
-    format!(
-        "$ORIGIN {zone}\n$TTL 300\n@ IN SOA ns hostmaster 1 3600 600 604800 1\n@ IN NS ns\n{address}"
-    )
+    format!("$ORIGIN {zone}\n$TTL 300\n@ IN SOA ns hostmaster 1 3600 600 604800 1\n@ IN NS ns\n{address}")
 }
 
 #[cfg(test)]
@@ -140,7 +137,10 @@ mod tests {
         let text = plain_zone("athena.", Some("127.0.0.1".parse().unwrap()));
         let last: Vec<_> = text.lines().skip(2).collect();
         assert_eq!(last, ["@ IN SOA ns hostmaster 1 3600 600 604800 1", "@ IN NS ns", "ns IN A 127.0.0.1"]);
-        assert!(!plain_zone("athena.", Some("0.0.0.0".parse().unwrap())).contains(" A "), "any address is none");
+        assert!(
+            !plain_zone("athena.", Some("0.0.0.0".parse().unwrap())).contains(" A "),
+            "any address is none"
+        );
     }
 
     #[test]

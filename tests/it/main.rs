@@ -1,0 +1,7 @@
+//! The one integration binary: stories of the product over real sockets, scenarios without any, and the house rules.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod config;
+mod config_errors;
+mod house;
