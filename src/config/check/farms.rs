@@ -287,10 +287,10 @@ impl<'a> Check<'a> {
 
 /// The first word in front of a parenthesis that is no function but nearly one.
 fn function(text: &str) -> Option<(&str, &'static str)> {
+    let part_of_word = |character: char| character.is_ascii_alphanumeric() || character == '_';
     text.match_indices('(').find_map(|(end, _)| {
         let before = text[..end].trim_end();
-        let start = before.rfind(|character: char| !character.is_ascii_alphanumeric() && character != '_');
-        let word = &before[start.map_or(0, |start| start + 1)..];
+        let word = before.rsplit(|character| !part_of_word(character)).next().unwrap_or_default();
         let near = meant(word, FUNCTIONS)?;
         (near != word).then_some((word, near))
     })
