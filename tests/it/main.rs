@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod harness;
+mod config;
+mod config_errors;
 mod house;
 mod nginx;
 mod scenario;
