@@ -1,7 +1,9 @@
 //! Athena.
-#![forbid(unsafe_code)]
 
 pub mod balance;
 pub mod clock;
+pub mod config;
+pub mod dns;
 pub mod http;
 pub mod metrics;
+pub mod resolve;

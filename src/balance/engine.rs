@@ -5,12 +5,14 @@
 
 mod carry;
 mod reports;
+#[cfg(test)]
+mod tests;
 mod views;
 
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use arc_swap::ArcSwap;
 
@@ -31,6 +33,7 @@ pub struct Engine {
     roster: ArcSwap<Roster>,
     counters: Counters,
     started: Moment,
+    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 #[derive(Default)]
@@ -54,6 +57,8 @@ struct Truth {
     farm_index: HashMap<Name, usize>,
     /// When to look at what next: earliest first. An entry may be early, never late.
     agenda: BinaryHeap<std::cmp::Reverse<(Moment, Look)>>,
+    /// What the last `expire` gave as its next moment; `None`: never.
+    promised: Option<Moment>,
     /// Farms whose view must be made anew, those that others fall back on first.
     dirty: BTreeSet<(usize, usize)>,
     /// What changed, for whoever called.
@@ -64,9 +69,9 @@ struct Truth {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Look {
     /// A member that may have been silent for too long: farm, member.
-    Silence(usize, usize),
+    Silence(u32, u32),
     /// A farm with members in slow start.
-    SlowStart(usize),
+    SlowStart(u32),
 }
 
 /// The truth about one farm.
@@ -101,6 +106,8 @@ struct FarmTruth {
 struct Place {
     backend: usize,
     factor: f64,
+    /// A number that depends on the backend's name alone.
+    seed: u64,
     gauge: Arc<Gauge>,
     /// The statistic that the formula missed at the last report.
     missing: Option<String>,
@@ -151,7 +158,13 @@ impl Engine {
     pub fn new(plan: Plan, now: Moment) -> Result<Self, Vec<PlanError>> {
         let truth = carry::truth(plan, None, now)?;
         let roster = ArcSwap::from_pointee(truth.roster());
-        Ok(Self { truth: Mutex::new(truth), roster, counters: Counters::default(), started: now })
+        Ok(Self {
+            truth: Mutex::new(truth),
+            roster,
+            counters: Counters::default(),
+            started: now,
+            wake: OnceLock::new(),
+        })
     }
 
     /// Takes another plan. What keeps its name keeps its states, statistics, rotation and counters; a plan with
@@ -162,6 +175,7 @@ impl Engine {
         let new = carry::truth(plan, Some(&mut truth), now)?;
         *truth = new;
         self.roster.store(Arc::new(truth.roster()));
+        self.wake_if_sooner(&truth);
         Ok(Reloaded { summary, changes: std::mem::take(&mut truth.changes) })
     }
 
@@ -194,6 +208,7 @@ impl Engine {
             reports += u64::from(truth.carry_out(update, now));
         }
         truth.refresh(now);
+        self.wake_if_sooner(&truth);
         self.counters.reports.fetch_add(reports, Relaxed);
         Ok(Applied { changes: std::mem::take(&mut truth.changes) })
     }
@@ -218,7 +233,25 @@ impl Engine {
         truth.look(now);
         truth.refresh(now);
         let next = truth.agenda.peek().map(|entry| entry.0.0);
+        truth.promised = next;
         Expired { changes: std::mem::take(&mut truth.changes), next }
+    }
+
+    /// Names who is called, under the lock and so without delay, when something is due earlier than the last
+    /// [`expire`](Self::expire) said. Only the first call counts.
+    pub fn on_sooner(&self, wake: impl Fn() + Send + Sync + 'static) {
+        let _ = self.wake.set(Box::new(wake));
+    }
+
+    fn wake_if_sooner(&self, truth: &Truth) {
+        let sooner = match (truth.agenda.peek(), truth.promised) {
+            (Some(first), Some(promised)) => first.0.0 < promised,
+            (first, None) => first.is_some(),
+            (None, Some(_)) => false,
+        };
+        if let (true, Some(wake)) = (sooner, self.wake.get()) {
+            wake();
+        }
     }
 
     /// One backend, by its name in any letter case.
@@ -291,11 +324,11 @@ impl Truth {
 }
 
 impl FarmTruth {
-    fn candidate(&self, place: usize, backend: &Backend, weight: f64) -> Candidate {
+    fn candidate(&self, place: usize, weight: f64) -> Candidate {
         Candidate {
             id: super::algorithm::MemberId(place as u32),
             weight,
-            seed: seed(&backend.plan.name),
+            seed: self.members[place].seed,
             gauge: Arc::clone(&self.members[place].gauge),
         }
     }

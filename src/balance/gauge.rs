@@ -28,9 +28,9 @@ impl AtomicF64 {
     }
 }
 
-/// How often one backend was given out, over all its farms. On a cache line of its own: every choice writes it.
+/// How often one backend was given out, over all its farms. Every choice writes one; a cache line for each would cost a
+/// large configuration more memory than the sharing of lines costs time.
 #[derive(Debug, Default)]
-#[repr(align(64))]
 pub struct Tally(AtomicU64);
 
 impl Tally {

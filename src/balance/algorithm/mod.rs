@@ -19,10 +19,12 @@ mod two_choices;
 mod battery;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::gauge::Gauge;
 use super::moment::Moment;
 use super::random::Random;
+use super::statistics::Statistics;
 
 /// A member of a farm: its place in the farm's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,15 +57,21 @@ pub struct Pick<'a> {
 /// What a farm tells its rule beside the candidates.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Params {
-    /// Load that one answer adds to a member, in the formula's units.
-    pub answer_load: f64,
+    /// Load that one answer adds to a member, in the formula's units, greater than 0; `None`: a rule that learns it
+    /// does, another one takes 1.
+    pub answer_load: Option<f64>,
+    /// Senders average their loads over this span (exponentially, like the load average of Unix) before they report
+    /// them; a rule that can takes it out again. `None`: loads are as they are.
+    pub load_smoothing: Option<Duration>,
+    /// `utilization`: how much an error counts, as a multiple of the utilization that all requests being errors adds.
+    pub error_penalty: f64,
     /// `hash`: most answers of one member, as a multiple of its fair share.
     pub hash_bound: f64,
 }
 
 impl Default for Params {
     fn default() -> Self {
-        Self { answer_load: 1.0, hash_bound: 1.25 }
+        Self { answer_load: None, load_smoothing: None, error_penalty: 1.0, hash_bound: 1.25 }
     }
 }
 
@@ -72,6 +80,31 @@ pub trait Algorithm: Send + Sync {
     /// Takes the candidates as they are from now on, none or more, in the farm's order, and gives what will choose
     /// among them. Called under the engine's lock.
     fn prepare(&self, candidates: &[Candidate]) -> Box<dyn Select>;
+
+    /// Takes a report's figures, for rules that learn. Called under the engine's lock, after the member's gauge has
+    /// moved, for every report that carries statistics, whether or not the member is a candidate.
+    fn observe(&self, _: &Observation<'_>) {}
+}
+
+/// What one report says, to a rule that learns.
+#[derive(Debug, Clone, Copy)]
+pub struct Observation<'a> {
+    /// The member's place in the farm's list. A reload may give it another place.
+    pub id: MemberId,
+    /// The number that depends on its name alone.
+    pub seed: u64,
+    /// Its weight in this farm, greater than 0 unless it takes no choices.
+    pub weight: f64,
+    /// The formula's finite result, if this report named a statistic of the formula and there is one.
+    pub load: Option<f64>,
+    /// `n`, the backend's own count of requests taken, if this report named it.
+    pub counter: Option<f64>,
+    /// Answers that gave this backend out so far, over all farms.
+    pub answers: u64,
+    /// Everything the backend has reported, with this report.
+    pub statistics: &'a Statistics,
+    /// When the report came.
+    pub now: Moment,
 }
 
 /// A rule made ready for one list of candidates. Takes no lock and allocates nothing to select.

@@ -15,7 +15,7 @@ pub const SPEC: AlgorithmSpec = AlgorithmSpec {
     source: "Mitzenmacher 1996",
     sees_load: true,
     sees_key: false,
-    build: |params| Box::new(TwoChoices { answer_load: params.answer_load }),
+    build: |params| Box::new(TwoChoices { answer_load: params.answer_load.unwrap_or(1.0) }),
 };
 
 struct TwoChoices {

@@ -13,6 +13,9 @@ use super::super::status::{Source, Stated};
 use super::super::update::Switch;
 use super::{FarmTruth, Place, Truth, views};
 
+/// Gauges by farm and backend, each with the statistic that the formula missed.
+type Gauges = HashMap<(Name, Name), (Arc<Gauge>, Option<String>)>;
+
 /// Builds the truth of a plan, taking from `old` whatever keeps its name. `old` is untouched if the plan is refused,
 /// and to be thrown away if it is not.
 pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<Truth, Vec<PlanError>> {
@@ -22,8 +25,8 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
     }
     let mut old_backends: HashMap<Name, Backend> = HashMap::new();
     let mut old_farms: HashMap<Name, FarmTruth> = HashMap::new();
-    // Gauges by farm and backend, so that loads and what was handed out since go on.
-    let mut gauges: HashMap<(Name, Name), (Arc<Gauge>, Option<String>)> = HashMap::new();
+    // So that loads and what was handed out since go on.
+    let mut gauges = Gauges::new();
     if let Some(old) = old {
         let backends = std::mem::take(&mut old.backends);
         for farm in std::mem::take(&mut old.farms) {
@@ -59,6 +62,7 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
         farms: Vec::with_capacity(plan.farms.len()),
         farm_index,
         agenda: BinaryHeap::new(),
+        promised: None,
         dirty: BTreeSet::new(),
         changes: Vec::new(),
     };
@@ -78,7 +82,7 @@ impl Truth {
         plan: FarmPlan,
         rank: usize,
         old: Option<FarmTruth>,
-        gauges: &HashMap<(Name, Name), (Arc<Gauge>, Option<String>)>,
+        gauges: &Gauges,
         now: Moment,
     ) -> FarmTruth {
         let same_load = old.as_ref().is_some_and(|old| old.plan.load == plan.load);
@@ -90,7 +94,8 @@ impl Truth {
                 let tally = Arc::clone(&self.backends[backend].tally);
                 (Arc::new(Gauge::new(tally, Arc::clone(&pool))), None)
             });
-            Place { backend, factor: member.weight, gauge, missing, candidate: false, watched: false }
+            let seed = super::seed(&member.backend);
+            Place { backend, factor: member.weight, seed, gauge, missing, candidate: false, watched: false }
         };
         let members: Vec<Place> = plan.members.iter().map(place).collect();
         let same_rule = |old: &FarmTruth| {
@@ -177,6 +182,7 @@ fn empty_view() -> View {
     View {
         ttl: 0,
         answers: 1,
+        algorithm: crate::balance::algorithm::DEFAULT,
         members: Box::default(),
         source: ViewSource::Nobody,
         selectors: Selectors::default(),

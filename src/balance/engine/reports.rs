@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::super::algorithm::{MemberId, Observation};
 use super::super::load::Worked;
 use super::super::moment::Moment;
 use super::super::statistics::{MAX_KEPT, StatisticName};
@@ -126,7 +127,13 @@ impl Truth {
         for place in 0..self.backends[index].places.len() {
             let (farm, member) = self.backends[index].places[place];
             if !update.statistics.is_empty() {
-                self.work_out(farm, member);
+                // Figures that the formula does not use say nothing new about the load.
+                let formula = &self.farms[farm].plan.load;
+                let fresh = update.statistics.iter().any(|(name, _)| formula.uses(name));
+                if fresh {
+                    self.work_out(farm, member);
+                }
+                self.teach(farm, member, update, fresh, now);
             }
             // Who was no candidate may be one now, and the other way round.
             if !self.farms[farm].members[member].candidate || left || is != was {
@@ -176,6 +183,24 @@ impl Truth {
         truth.settle_pool();
     }
 
+    /// Shows a report to the farm's rule; `fresh`: it named a statistic of the formula.
+    fn teach(&self, farm: usize, member: usize, update: &BackendUpdate, fresh: bool, now: Moment) {
+        let truth = &self.farms[farm];
+        let place = &truth.members[member];
+        let backend = &self.backends[place.backend];
+        let counts = || update.statistics.iter().any(|(name, _)| name.as_str() == "n");
+        truth.algorithm.observe(&Observation {
+            id: MemberId(member as u32),
+            seed: place.seed,
+            weight: backend.weight() * place.factor,
+            load: place.gauge.reported().filter(|_| fresh),
+            counter: backend.statistics.get("n").filter(|_| counts()),
+            answers: backend.tally.answers(),
+            statistics: &backend.statistics,
+            now,
+        });
+    }
+
     /// Puts the end of a member's patience on the agenda, unless it stands there already.
     pub(super) fn watch(&mut self, farm: usize, member: usize, now: Moment) {
         let Some(expect) = self.farms[farm].plan.expect_update else { return };
@@ -185,7 +210,7 @@ impl Truth {
             return;
         }
         place.watched = true;
-        self.agenda.push(Reverse((backend.due(expect) + TICK, Look::Silence(farm, member))));
+        self.agenda.push(Reverse((backend.due(expect) + TICK, Look::Silence(farm as u32, member as u32))));
     }
 
     /// Carries out what the agenda holds up to `now`.
@@ -197,10 +222,12 @@ impl Truth {
             self.agenda.pop();
             match look {
                 Look::SlowStart(farm) => {
+                    let farm = farm as usize;
                     self.farms[farm].rising = false;
                     self.mark_dirty(farm);
                 }
                 Look::Silence(farm, member) => {
+                    let (farm, member) = (farm as usize, member as usize);
                     self.farms[farm].members[member].watched = false;
                     let index = self.farms[farm].members[member].backend;
                     self.note_feed(index, now);

@@ -1,0 +1,5 @@
+//! The one integration binary: stories of the product over real sockets, scenarios without any, and the house rules.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod house;
