@@ -66,6 +66,13 @@ pub enum StartError {
     Signals(io::Error),
 }
 
+impl StartError {
+    /// Whether what was typed is wrong, and not what the system made of it.
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, Self::Config(_) | Self::Plan(_) | Self::Zones(_))
+    }
+}
+
 fn lines(problems: &[impl ToString]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
@@ -92,9 +99,8 @@ pub struct Running {
     lameduck: Duration,
 }
 
-/// Starts everything that `config` describes and returns when all of it answers. `shown` is the effective configuration
-/// as text, for `status/debug`.
-pub async fn start(config: Config, shown: String) -> Result<Running, StartError> {
+/// Starts everything that `config` describes and returns when all of it answers.
+pub async fn start(config: Config) -> Result<Running, StartError> {
     let clock = Clock::start();
     let engine = Arc::new(Engine::new(config.plan.clone(), clock.now()).map_err(StartError::Plan)?);
     let metrics = Arc::new(Metrics::default());
@@ -107,7 +113,7 @@ pub async fn start(config: Config, shown: String) -> Result<Running, StartError>
         Arc::clone(&metrics),
         clock,
         Arc::clone(&readiness),
-        http_options(&config, shown),
+        http_options(&config),
         Box::new(log_changes),
     ));
     let tcp = Arc::new(TcpServer::new(Arc::clone(&handler), clock));
@@ -144,7 +150,7 @@ impl Running {
 
     /// Takes another configuration. Everything is tried aside first; on an error all stays as it was. What still exists
     /// keeps its states, statistics, rotation and counters; listeners that stay are not touched. Gives what changed.
-    pub async fn reload(&mut self, config: Config, shown: String) -> Result<Vec<String>, StartError> {
+    pub async fn reload(&mut self, config: Config) -> Result<Vec<String>, StartError> {
         let mut dns = Vec::new();
         for address in
             config.dns.listen.iter().filter(|address| !self.dns.iter().any(|old| old.is(**address)))
@@ -166,7 +172,7 @@ impl Running {
         let reloaded = self.parts.engine.reload(config.plan.clone(), now).map_err(StartError::Plan)?;
         let zones = zones(&config, &self.parts.engine).map_err(StartError::Zones)?;
         self.parts.handler.replace(zones, dns_options(&config));
-        self.parts.http.replace_options(http_options(&config, shown));
+        self.parts.http.replace_options(http_options(&config));
         for listener in &mut dns {
             listener.spawn(&self.parts)?;
         }
@@ -255,17 +261,18 @@ fn log_changes(changes: &[Change]) {
     }
 }
 
-/// Serves until SIGTERM or SIGINT. SIGHUP reloads what `load` gives. `started` is told once, when everything answers.
+/// Serves `first` until SIGTERM or SIGINT. SIGHUP reloads what `load` gives. `started` is told once, when everything
+/// answers.
 pub async fn run(
-    load: impl Fn() -> Result<(Config, String), Problems>,
+    first: Config,
+    load: impl Fn() -> Result<Config, Problems>,
     started: impl FnOnce(&Running),
 ) -> Result<(), StartError> {
     let listen = |kind| signal(kind).map_err(StartError::Signals);
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut hangup = listen(SignalKind::hangup())?;
-    let (config, shown) = load()?;
-    let mut running = start(config, shown).await?;
+    let mut running = start(first).await?;
     for address in running.dns() {
         info!("dns answers on {address}");
     }
@@ -289,9 +296,9 @@ pub async fn run(
     }
 }
 
-async fn reload(running: &mut Running, load: &impl Fn() -> Result<(Config, String), Problems>) {
+async fn reload(running: &mut Running, load: &impl Fn() -> Result<Config, Problems>) {
     let loaded = match load() {
-        Ok((config, shown)) => running.reload(config, shown).await,
+        Ok(config) => running.reload(config).await,
         Err(problems) => Err(StartError::Config(problems)),
     };
     match loaded {

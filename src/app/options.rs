@@ -1,7 +1,6 @@
 //! What the configuration says, in each shell's own words. The shells do not know the configuration; this is where the two
 //! vocabularies meet.
 
-use std::num::NonZeroU32;
 use std::path::Path;
 
 use hickory_proto::rr::Name;
@@ -57,12 +56,12 @@ pub fn dns_options(config: &Config) -> dns::Options {
             idle: dns.tcp_idle,
             ..TcpOptions::default()
         },
-        log_queries: u32::try_from(dns.log_queries).ok().and_then(NonZeroU32::new),
+        log_queries: dns.log_queries,
     }
 }
 
-/// How HTTP answers; `shown` is the effective configuration as text, without secrets.
-pub fn http_options(config: &Config, shown: String) -> http::Options {
+/// How HTTP answers.
+pub fn http_options(config: &Config) -> http::Options {
     let (http, access) = (&config.http, &config.access);
     let gate = |networks: &[ipnet::IpNet], key: &Option<Secret<String>>| Gate {
         networks: networks.to_vec(),
@@ -73,7 +72,7 @@ pub fn http_options(config: &Config, shown: String) -> http::Options {
         max_embed: http.max_embed,
         allow_diverse_multi: http.allow_diverse_multi,
         zones: config.zones.iter().map(|zone| zone.name.clone()).collect(),
-        configuration: shown,
+        configuration: config.shown.clone(),
         access: Access {
             query: gate(&access.query, &access.query_key),
             update: gate(&access.update, &access.update_key),

@@ -60,8 +60,8 @@ enum Command {
 pub enum Next {
     /// Nothing.
     Exit,
-    /// Serve this. Logging is set up.
-    Serve(Box<Config>),
+    /// Serve this configuration, and load others as the command says. Logging is set up.
+    Serve(Box<(serve::Serve, Config)>),
 }
 
 /// Why a command failed. Its text is for people, on stderr.
@@ -74,8 +74,12 @@ pub enum Failure {
     #[error("{0}")]
     Usage(String),
     /// The configuration cannot be used.
-    #[error("{} in the configuration\n{0}", counted(.0))]
-    Configuration(#[from] Problems),
+    #[error("{} in the configuration\n{problems}", counted(.problems))]
+    Configuration {
+        /// What is wrong.
+        #[from]
+        problems: Problems,
+    },
     /// Nobody answered.
     #[error("cannot reach {server}: {why}")]
     Unreachable {
@@ -101,7 +105,7 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self {
             Self::Refused(_) | Self::Output(_) => 1,
-            Self::Usage(_) | Self::Configuration(_) => 2,
+            Self::Usage(_) | Self::Configuration { .. } => 2,
             Self::Unreachable { .. } => 3,
         }
     }

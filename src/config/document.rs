@@ -133,7 +133,7 @@ mod tests {
             texts,
             [
                 "x.toml:2:5: not TOML: extra `=`, expected nothing",
-                "x.toml:5:1: not TOML: unclosed array, expected `]`"
+                "x.toml:4:7: not TOML: unclosed array, expected `]`"
             ]
         );
     }

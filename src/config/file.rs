@@ -298,15 +298,17 @@ fn lower_names(mut dict: Dict, file: &FilePath, document: &Document<'_>, noted: 
         }
         let mut lower: Map<String, (String, Value)> = Map::new();
         for (name, value) in std::mem::take(named) {
-            let path = Path::default().then(Step::Key(section)).then(Step::Key(&name));
-            if lower.insert(name.to_ascii_lowercase(), value).is_some() {
-                let line = document.line(&path).unwrap_or_default();
-                problems.push(Problem {
-                    place: Place::File { path: file.to_owned(), line, column: 0 },
-                    key: path.to_string(),
+            let line = |name: &str| {
+                let path = Path::default().then(Step::Key(section)).then(Step::Key(name));
+                document.line(&path).unwrap_or_default()
+            };
+            if let Some((other, _)) = lower.get(&name.to_ascii_lowercase()) {
+                let (first, second) = (line(other).min(line(&name)), line(other).max(line(&name)));
+                noted.push(Problem {
+                    place: Place::File { path: file.to_owned(), line: second, column: 0 },
+                    key: format!("{section}.{}", name.to_ascii_lowercase()),
                     text: format!(
-                        "{kind} {} stands twice: letter case does not matter",
-                        name.to_ascii_lowercase()
+                        "this {kind} stands twice, first on line {first}: letter case does not matter"
                     ),
                 });
             }

@@ -242,7 +242,7 @@ pub static SECTIONS: &[Section] = &[
                 Is("128"),
                 "Most TCP connections of one client address.",
             ),
-            key("tcp_idle", Text, Is("\"10s\""), "A TCP connection that is idle for longer is closed."),
+            key("tcp_idle", Text, Is("\"30s\""), "A TCP connection that is idle for longer is closed."),
             key("log_queries", Scalar, Is("0"), "Logs one query in so many; 0: none."),
         ],
     },

@@ -2,8 +2,7 @@
 //!
 //! A message goes from [`server`] (TCP) or the UDP loop to [`handler`], bytes in, bytes out; the handler lets [`query`] read
 //! it, asks [`responder`] for a [`responder::Reply`], which looks the name up in [`zone`], and lets [`message`] write it.
-//! Only `server` and `udp` do I/O. What nearly every query asks, the address of a farm's member, [`wire`] answers by itself,
-//! in the same bytes.
+//! Only `server` does I/O.
 //!
 //! | standard | what of it | where |
 //! | --- | --- | --- |
@@ -35,6 +34,8 @@ pub mod name;
 pub mod query;
 pub mod responder;
 pub mod server;
+pub mod udp;
+pub mod wire;
 pub mod zone;
 pub mod zonefile;
 

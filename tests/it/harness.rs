@@ -38,11 +38,10 @@ impl Athena {
                     dns.listen = [\"127.0.0.1:0\"]\ndns.threads = 1\nhttp.listen = [\"127.0.0.1:0\"]\n";
         let file = folder.path().join("athena.toml");
         std::fs::write(&file, format!("{head}{toml}")).unwrap();
-        let (config, shown) =
-            config::load_and_show(Some(&file), &[]).unwrap_or_else(|problems| panic!("{problems}"));
+        let config = config::load(Some(&file), &[]).unwrap_or_else(|problems| panic!("{problems}"));
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let running = runtime.block_on(app::start(config, shown)).unwrap();
+        let running = runtime.block_on(app::start(config)).unwrap();
         let (dns, http) = (running.dns()[0], running.http()[0]);
         Self { dns, http, folder, running: Some(running), runtime }
     }

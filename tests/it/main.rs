@@ -4,6 +4,7 @@
 
 mod config;
 mod config_errors;
+mod harness;
 mod house;
 mod nginx;
 mod scenario;

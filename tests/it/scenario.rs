@@ -78,7 +78,7 @@ impl World {
             metrics,
             Clock::start(),
             Arc::new(Readiness::default()),
-            app::http_options(&config, String::new()),
+            app::http_options(&config),
             Box::new(move |new| told.lock().unwrap().extend(new.iter().map(|change| change.to_string()))),
         );
         let next = engine.expire(now).next;

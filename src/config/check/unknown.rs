@@ -65,9 +65,6 @@ fn hint(name: &str, known: &[&'static str]) -> String {
             format!("; {name} stands at the top of the file, before the first section")
         }
         Some(section) => format!("; {name} stands in {}", section.header),
-        None if here.is_empty() => {
-            did_you_mean(name, SECTIONS.iter().filter_map(|section| section.path.first().copied()))
-        }
         None => format!("; known here: {}", known.join(", ")),
     }
 }
