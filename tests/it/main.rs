@@ -3,3 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod house;
+mod http;
+mod http_edges;
+mod http_protocol;
