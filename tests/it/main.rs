@@ -6,5 +6,8 @@ mod config;
 mod config_errors;
 mod harness;
 mod house;
+mod http;
+mod http_edges;
+mod http_protocol;
 mod nginx;
 mod scenario;
