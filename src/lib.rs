@@ -4,5 +4,7 @@ pub mod balance;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dns;
+pub mod http;
 pub mod metrics;
 pub mod resolve;

@@ -74,8 +74,12 @@ pub enum Failure {
     #[error("{0}")]
     Usage(String),
     /// The configuration cannot be used.
-    #[error("{} in the configuration\n{0}", counted(.0))]
-    Configuration(#[from] Problems),
+    #[error("{count} in the configuration\n{problems}", count = counted(problems))]
+    Configuration {
+        /// What is wrong with it.
+        #[from]
+        problems: Problems,
+    },
     /// Nobody answered.
     #[error("cannot reach {server}: {why}")]
     Unreachable {
@@ -101,7 +105,7 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self {
             Self::Refused(_) | Self::Output(_) => 1,
-            Self::Usage(_) | Self::Configuration(_) => 2,
+            Self::Usage(_) | Self::Configuration { .. } => 2,
             Self::Unreachable { .. } => 3,
         }
     }
