@@ -9,5 +9,6 @@ mod house;
 mod http;
 mod http_edges;
 mod http_protocol;
+mod life;
 mod nginx;
 mod scenario;
