@@ -34,6 +34,8 @@ pub mod name;
 pub mod query;
 pub mod responder;
 pub mod server;
+pub mod udp;
+pub mod wire;
 pub mod zone;
 pub mod zonefile;
 
