@@ -364,7 +364,7 @@ impl Call<'_> {
     /// One line for one in so many queries, if the operator asked for it.
     fn log(&self, code: ResponseCode, seen: &AtomicU64) {
         let Some(every) = self.authority.options.log_queries else { return };
-        if seen.fetch_add(1, Relaxed) % u64::from(every.get()) != 0 {
+        if !seen.fetch_add(1, Relaxed).is_multiple_of(u64::from(every.get())) {
             return;
         }
         let question = self.query.question.as_ref();

@@ -4,6 +4,9 @@
 
 mod config;
 mod config_errors;
+mod dns_packets;
+mod dns_table;
+mod dns_tcp;
 mod harness;
 mod house;
 mod http;
