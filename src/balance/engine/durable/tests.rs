@@ -266,7 +266,8 @@ fn of_two_athenas_the_later_decision_wins_in_both_and_they_agree() {
     two.apply(&[admin("app01", Admin::Drain)], at(2)).unwrap();
     two.apply(&[admin("app02", Admin::Off)], at(2)).unwrap();
     one.apply(&[admin("app02", Admin::Drain)], at(2)).unwrap();
-    (one_shelf.take(), two_shelf.take());
+    one_shelf.take();
+    two_shelf.take();
     one.adopt(&two.decisions(), at(3)).unwrap();
     let applied = two.adopt(&one.decisions(), at(3)).unwrap();
     for engine in [&one, &two] {
