@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod config;
+mod config_errors;
 mod crash;
+mod harness;
 mod house;
+mod nginx;
+mod scenario;
 mod state;
