@@ -10,3 +10,4 @@ mod house;
 mod nginx;
 mod scenario;
 mod state;
+mod systemd;
