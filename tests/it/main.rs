@@ -15,6 +15,7 @@ mod http_edges;
 mod http_protocol;
 mod life;
 mod nginx;
+mod readme;
 mod scenario;
 mod state;
 mod systemd;
