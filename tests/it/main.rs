@@ -4,6 +4,7 @@
 
 mod config;
 mod config_errors;
+mod crash;
 mod dns_packets;
 mod dns_table;
 mod dns_tcp;
@@ -15,3 +16,5 @@ mod http_protocol;
 mod life;
 mod nginx;
 mod scenario;
+mod state;
+mod systemd;
