@@ -15,6 +15,7 @@ pub mod update;
 use std::borrow::Cow;
 
 use axum::http::StatusCode;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use self::balance::Balance;
 use self::codes::Coded;
@@ -172,11 +173,21 @@ fn apply(updates: &[Update], asked: &Asked<'_>) -> Result<(), Error> {
     if updates.is_empty() {
         return Ok(());
     }
-    let applied = asked.state.engine.apply(updates, asked.now)?;
+    let apply = || asked.state.engine.apply(updates, asked.now);
+    let applied = if updates.iter().any(Update::is_administrative) { may_block(apply) } else { apply() }?;
     if !applied.changes.is_empty() {
         (asked.state.changed)(&applied.changes);
     }
     Ok(())
+}
+
+/// Runs what may wait for a disk, and lets other connections go on meanwhile. A runtime of one thread has nobody who
+/// could take them over.
+fn may_block<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
 }
 
 fn print(kind: Kind, wishes: &[Wish<'_>], asked: &Asked<'_>) -> Result<Page, Error> {
