@@ -1,5 +1,6 @@
 //! Athena.
 
+pub mod app;
 pub mod balance;
 pub mod cli;
 pub mod clock;

@@ -2,29 +2,33 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
+use athena::app::{self, StartError};
 use athena::cli::{Cli, Next};
-use athena::config::Config;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    match Cli::parse().run() {
-        Ok(Next::Exit) => ExitCode::SUCCESS,
-        Ok(Next::Serve(config)) => match serve(*config) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("athena: {error:#}");
-                ExitCode::FAILURE
-            }
-        },
+    let (command, config) = match Cli::parse().run() {
+        Ok(Next::Exit) => return ExitCode::SUCCESS,
+        Ok(Next::Serve(serve)) => *serve,
         Err(failure) => {
             eprintln!("athena: {failure}");
-            ExitCode::from(failure.code())
+            return ExitCode::from(failure.code());
+        }
+    };
+    let greeting = command.greeting(&config);
+    let serve = || -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+        let started = |_: &app::Running| eprint!("{greeting}");
+        runtime.block_on(app::run(config, || command.load(), started))?;
+        Ok(())
+    };
+    match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("athena: {error:#}");
+            let configuration = error.downcast_ref::<StartError>().is_some_and(StartError::is_configuration);
+            ExitCode::from(if configuration { 2 } else { 1 })
         }
     }
-}
-
-/// Serves until a signal ends it.
-fn serve(config: Config) -> anyhow::Result<()> {
-    let addresses = config.dns.listen;
-    anyhow::bail!("nobody serves {addresses:?}: this build ends at the configuration")
 }

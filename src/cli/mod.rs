@@ -60,8 +60,8 @@ enum Command {
 pub enum Next {
     /// Nothing.
     Exit,
-    /// Serve this. Logging is set up.
-    Serve(Box<Config>),
+    /// Serve this configuration, and load others as the command says. Logging is set up.
+    Serve(Box<(serve::Serve, Config)>),
 }
 
 /// Why a command failed. Its text is for people, on stderr.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Failure, Next, logging};
-use crate::config::{self, Config, Given, Level, LogFormat};
+use crate::config::{self, Config, Given, Level, LogFormat, Problems};
 
 /// Serve; without a configuration, a demonstration
 #[derive(Debug, Args)]
@@ -36,16 +36,23 @@ fn words(words: &'static [&'static str]) -> clap::builder::PossibleValuesParser 
 }
 
 impl Serve {
-    /// Loads and checks the configuration, sets up logging, and hands the configuration on.
-    pub fn run(self) -> Result<Next, Failure> {
+    /// Loads and checks the configuration: at the start, and again for each reload.
+    pub fn load(&self) -> Result<Config, Problems> {
         let mut given = Given::environment();
         given.extend(self.flags());
-        let config = config::load(self.config.as_deref(), &given)?;
+        config::load(self.config.as_deref(), &given)
+    }
+
+    /// Loads the first configuration, sets up logging, and hands itself and it on.
+    pub fn run(self) -> Result<Next, Failure> {
+        let config = self.load()?;
         logging::start(config.log);
-        if self.config.is_none() {
-            eprint!("{}", greeting(&config));
-        }
-        Ok(Next::Serve(Box::new(config)))
+        Ok(Next::Serve(Box::new((self, config))))
+    }
+
+    /// What to try, if this is the demonstration.
+    pub fn greeting(&self, config: &Config) -> String {
+        if self.config.is_none() { greeting(config) } else { String::new() }
     }
 
     /// What the flags say, as configuration.

@@ -34,15 +34,21 @@ impl Athena {
         let folder = tempfile::tempdir().unwrap();
         let zone = Path::new(env!("CARGO_MANIFEST_DIR")).join("zones/athena.zone");
         std::fs::copy(zone, folder.path().join("athena.zone")).unwrap();
-        let head = "zone = \"athena.\"\nzone_file = \"athena.zone\"\n\
-                    dns.listen = [\"127.0.0.1:0\"]\ndns.threads = 1\nhttp.listen = [\"127.0.0.1:0\"]\n";
-        let file = folder.path().join("athena.toml");
-        std::fs::write(&file, format!("{head}{toml}")).unwrap();
-        let config = config::load(&file).unwrap_or_else(|problems| panic!("{problems}"));
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let file = write(&folder, toml);
+        let config = config::load(Some(&file), &[]).unwrap_or_else(|problems| panic!("{problems}"));
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let running = runtime.block_on(app::start(config)).unwrap();
         let (dns, http) = (running.dns()[0], running.http()[0]);
         Self { dns, http, folder, running: Some(running), runtime }
+    }
+
+    /// Reloads with this configuration instead. Gives what changed, or what was wrong.
+    pub fn reload(&mut self, toml: &str) -> Result<Vec<String>, String> {
+        let file = write(&self.folder, toml);
+        let config = config::load(Some(&file), &[]).map_err(|problems| problems.to_string())?;
+        let running = self.running.as_mut().unwrap();
+        self.runtime.block_on(running.reload(config)).map_err(|error| error.to_string())
     }
 
     /// Asks over UDP and gives the whole reply.
@@ -81,7 +87,7 @@ impl Athena {
     }
 
     /// Stops as SIGTERM would.
-    pub fn stop(mut self) {
+    pub fn stop(&mut self) {
         let running = self.running.take().unwrap();
         self.runtime.block_on(running.stop());
     }
@@ -93,6 +99,23 @@ impl Drop for Athena {
             self.runtime.block_on(running.stop());
         }
     }
+}
+
+/// Writes a configuration with zone and listeners added where it names none.
+fn write(folder: &tempfile::TempDir, toml: &str) -> PathBuf {
+    let usual = [
+        ("zone", "\"athena.\""),
+        ("zone_file", "\"athena.zone\""),
+        ("dns.listen", "[\"127.0.0.1:0\"]"),
+        ("dns.threads", "1"),
+        ("http.listen", "[\"127.0.0.1:0\"]"),
+    ];
+    let missing =
+        usual.iter().filter(|(key, _)| !toml.lines().any(|line| line.starts_with(&format!("{key} ="))));
+    let head: String = missing.map(|(key, value)| format!("{key} = {value}\n")).collect();
+    let file = folder.path().join("athena.toml");
+    std::fs::write(&file, format!("{head}{toml}")).unwrap();
+    file
 }
 
 fn rand_id() -> u16 {
@@ -108,6 +131,7 @@ pub struct Response {
 
 /// One HTTP request on a connection of its own.
 pub fn get(server: SocketAddr, path: &str, host: &str) -> Response {
+    let path = path.replace(' ', "%20").replace('"', "%22");
     let mut stream = TcpStream::connect(server).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
@@ -131,7 +155,8 @@ impl Backends {
         let listeners = loop {
             let first = TcpListener::bind(address(1, 0)).unwrap();
             let port = first.local_addr().unwrap().port();
-            let others: Result<Vec<_>, _> = (2..=count).map(|index| TcpListener::bind(address(index, port))).collect();
+            let others: Result<Vec<_>, _> =
+                (2..=count).map(|index| TcpListener::bind(address(index, port))).collect();
             if let Ok(others) = others {
                 break std::iter::once(first).chain(others).collect::<Vec<_>>();
             }
@@ -166,7 +191,11 @@ fn serve(listener: &TcpListener, name: &str, stopping: &AtomicBool) {
         let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
         while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
         let body = format!("{name}\n");
-        let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+        let _ = write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
     }
 }
 
@@ -216,7 +245,8 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        let _ = Command::new("kill").args([&format!("-{}", self.stop), &self.child.id().to_string()]).status();
+        let _ =
+            Command::new("kill").args([&format!("-{}", self.stop), &self.child.id().to_string()]).status();
         let _ = self.child.wait();
     }
 }

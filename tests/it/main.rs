@@ -5,4 +5,11 @@
 mod cli;
 mod config;
 mod config_errors;
+mod harness;
 mod house;
+mod http;
+mod http_edges;
+mod http_protocol;
+mod life;
+mod nginx;
+mod scenario;
