@@ -4,6 +4,8 @@
 //! a query never does: it holds an `Arc<Farm>` and reads that farm's view. Nothing waits while the lock is held.
 
 mod carry;
+mod durable;
+mod memory;
 mod reports;
 #[cfg(test)]
 mod tests;
@@ -18,6 +20,7 @@ use arc_swap::ArcSwap;
 
 use super::algorithm::{Algorithm, Candidate};
 use super::backend::Backend;
+use super::durable::Durable;
 use super::farm::{Farm, Machine};
 use super::gauge::{Gauge, Pool};
 use super::moment::Moment;
@@ -32,6 +35,7 @@ pub struct Engine {
     /// Farms and machines by name, for those who have no `Arc` of them yet.
     roster: ArcSwap<Roster>,
     counters: Counters,
+    administration: durable::Administration,
     started: Moment,
     wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
@@ -63,6 +67,8 @@ struct Truth {
     dirty: BTreeSet<(usize, usize)>,
     /// What changed, for whoever called.
     changes: Vec<Change>,
+    /// What people decided.
+    ledger: durable::Ledger,
 }
 
 /// What the agenda asks to look at.
@@ -122,6 +128,8 @@ struct Place {
 pub struct Applied {
     /// States that changed, in order.
     pub changes: Vec<Change>,
+    /// Decisions in it, also those that confirm what held before: what other Athenas are to be told.
+    pub records: Vec<Durable>,
 }
 
 /// What the passing of time did.
@@ -162,6 +170,7 @@ impl Engine {
             truth: Mutex::new(truth),
             roster,
             counters: Counters::default(),
+            administration: durable::Administration::default(),
             started: now,
             wake: OnceLock::new(),
         })
@@ -170,13 +179,20 @@ impl Engine {
     /// Takes another plan. What keeps its name keeps its states, statistics, rotation and counters; a plan with
     /// problems is refused and the old one goes on.
     pub fn reload(&self, plan: Plan, now: Moment) -> Result<Reloaded, Vec<PlanError>> {
-        let mut truth = self.lock();
-        let summary = carry::summary(&truth, &plan);
-        let new = carry::truth(plan, Some(&mut truth), now)?;
-        *truth = new;
-        self.roster.store(Arc::new(truth.roster()));
-        self.wake_if_sooner(&truth);
-        Ok(Reloaded { summary, changes: std::mem::take(&mut truth.changes) })
+        let _turn = self.administration.turn();
+        let (reloaded, overruled) = {
+            let mut truth = self.lock();
+            let summary = carry::summary(&truth, &plan);
+            let new = carry::truth(plan, Some(&mut truth), now)?;
+            *truth = new;
+            self.roster.store(Arc::new(truth.roster()));
+            self.wake_if_sooner(&truth);
+            let overruled = std::mem::take(&mut truth.ledger.overruled);
+            (Reloaded { summary, changes: std::mem::take(&mut truth.changes) }, overruled)
+        };
+        // If this fails, the next start overrules them again.
+        let _ = self.administration.keep(&overruled);
+        Ok(reloaded)
     }
 
     /// The farm of this name, in any letter case. Takes no lock.
@@ -196,21 +212,31 @@ impl Engine {
         find(&self.roster.load().machines, name).map(|machine| machine.load_full())
     }
 
-    /// Checks all updates, then carries out all of them, or none. The next query sees them.
+    /// Checks all updates, then carries out all of them, or none. The next query sees them. Never waits, unless one
+    /// of them [is administrative](Update::is_administrative): then it blocks until that is
+    /// [kept](Self::entrust), and refuses it if it cannot be.
     pub fn apply(&self, updates: &[Update], now: Moment) -> Result<Applied, Refusal> {
-        let mut truth = self.lock();
-        if let Err(refusal) = updates.iter().try_for_each(|update| truth.check(update)) {
-            self.counters.refused.fetch_add(1, Relaxed);
-            return Err(refusal);
+        if updates.iter().any(Update::is_administrative) {
+            return self.decide(updates, now);
         }
+        let mut truth = self.lock();
+        self.check(&truth, updates)?;
+        Ok(self.carry_out(&mut truth, updates, now))
+    }
+
+    fn check(&self, truth: &Truth, updates: &[Update]) -> Result<(), Refusal> {
+        updates.iter().try_for_each(|update| truth.check(update)).inspect_err(|_| self.count_refused())
+    }
+
+    fn carry_out(&self, truth: &mut Truth, updates: &[Update], now: Moment) -> Applied {
         let mut reports = 0;
         for update in updates {
             reports += u64::from(truth.carry_out(update, now));
         }
         truth.refresh(now);
-        self.wake_if_sooner(&truth);
+        self.wake_if_sooner(truth);
         self.counters.reports.fetch_add(reports, Relaxed);
-        Ok(Applied { changes: std::mem::take(&mut truth.changes) })
+        Applied { changes: std::mem::take(&mut truth.changes), records: Vec::new() }
     }
 
     /// Counts an update that was refused before it came here (it could not be parsed, or its sender may not).

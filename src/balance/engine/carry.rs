@@ -11,7 +11,7 @@ use super::super::name::Name;
 use super::super::plan::{FarmPlan, Plan, PlanError};
 use super::super::status::{Source, Stated};
 use super::super::update::Switch;
-use super::{FarmTruth, Place, Truth, views};
+use super::{FarmTruth, Place, Truth, durable, views};
 
 /// Gauges by farm and backend, each with the statistic that the formula missed.
 type Gauges = HashMap<(Name, Name), (Arc<Gauge>, Option<String>)>;
@@ -27,7 +27,9 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
     let mut old_farms: HashMap<Name, FarmTruth> = HashMap::new();
     // So that loads and what was handed out since go on.
     let mut gauges = Gauges::new();
+    let mut ledger = durable::Ledger::default();
     if let Some(old) = old {
+        ledger = std::mem::take(&mut old.ledger);
         let backends = std::mem::take(&mut old.backends);
         for farm in std::mem::take(&mut old.farms) {
             for place in &farm.members {
@@ -65,6 +67,7 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
         promised: None,
         dirty: BTreeSet::new(),
         changes: Vec::new(),
+        ledger,
     };
     for (plan, rank) in plan.farms.into_iter().zip(ranks) {
         let old = old_farms.remove(&plan.name);
@@ -72,6 +75,7 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
         truth.farms.push(farm);
     }
     truth.connect();
+    truth.abide(now);
     truth.settle(now);
     Ok(truth)
 }
@@ -155,7 +159,7 @@ impl Truth {
     }
 
     /// Looks at everybody once: loads, feeds, agenda, views.
-    fn settle(&mut self, now: Moment) {
+    pub(super) fn settle(&mut self, now: Moment) {
         for index in 0..self.backends.len() {
             let backend = &mut self.backends[index];
             let feed = backend.feed_for(backend.expect, now);
