@@ -27,6 +27,7 @@ pub mod plan;
 pub mod random;
 pub mod statistics;
 pub mod status;
+pub mod token;
 pub mod update;
 
 pub use engine::Engine;
