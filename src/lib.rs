@@ -2,5 +2,8 @@
 
 pub mod balance;
 pub mod clock;
+pub mod config;
+pub mod dns;
+pub mod http;
 pub mod metrics;
 pub mod resolve;

@@ -182,6 +182,7 @@ fn empty_view() -> View {
     View {
         ttl: 0,
         answers: 1,
+        algorithm: crate::balance::algorithm::DEFAULT,
         members: Box::default(),
         source: ViewSource::Nobody,
         selectors: Selectors::default(),

@@ -494,3 +494,17 @@ fn who_sleeps_until_the_next_silence_is_woken_when_one_comes_sooner() {
     assert_eq!(woken.load(Relaxed), 1);
     assert!(engine.expire(at(60)).next.unwrap() < at(66));
 }
+
+#[test]
+fn a_ranking_tells_the_next_choice_and_moves_nothing() {
+    let engine = Engine::new(three("round-robin"), at(0)).unwrap();
+    let farm = engine.farm("one").unwrap();
+    let mut random = SplitMix::new(1);
+    for turn in 0..4 {
+        let ranked = farm.rank(&Ask::any(at(1)), &mut random);
+        let Choice::Member(ranked) = ranked else { panic!("somebody is there") };
+        assert_eq!(ranked.machines().count(), 3);
+        assert_eq!(farm.answers(), turn);
+        assert_eq!(choose(&engine, "one", at(1)), ranked.machine().name.as_str());
+    }
+}

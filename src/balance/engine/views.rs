@@ -52,6 +52,7 @@ impl Truth {
         View {
             ttl: farm.plan.ttl,
             answers: farm.plan.answers,
+            algorithm: farm.plan.algorithm,
             has_v4: machines.iter().any(|machine| machine.v4.is_some()),
             has_v6: machines.iter().any(|machine| machine.v6.is_some()),
             members: machines,
