@@ -90,11 +90,9 @@ impl<'a> Check<'a> {
                 Origin::Given(name) if !found.table => Place::Given(name.to_owned()),
                 // A table may have been begun in the file and filled from elsewhere.
                 Origin::Given(name) => in_file().unwrap_or_else(|| Place::Given(name.to_owned())),
-                Origin::File(path) => in_file().unwrap_or_else(|| Place::File {
-                    path: path.to_owned(),
-                    line: 0,
-                    column: 0,
-                }),
+                Origin::File(path) => {
+                    in_file().unwrap_or_else(|| Place::File { path: path.to_owned(), line: 0, column: 0 })
+                }
                 Origin::BuiltIn => in_file().unwrap_or(Place::BuiltIn),
             }
         };
@@ -126,7 +124,8 @@ fn at<'a>(node: Node<'a>, path: &[&'static str]) -> Option<Node<'a>> {
 
 /// What a value is, in words.
 fn words(node: Node<'_>) -> String {
-    let secret = super::keys::find(&node.path.words()).is_some_and(|key| key.kind == super::keys::Kind::Secret);
+    let secret =
+        super::keys::find(&node.path.words()).is_some_and(|key| key.kind == super::keys::Kind::Secret);
     match node.shape() {
         _ if secret => "something else".to_owned(),
         Shape::Text(text) => format!("the string {text:?}"),

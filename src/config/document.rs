@@ -131,7 +131,13 @@ mod tests {
     fn errors_of_syntax_have_line_and_column() {
         let problems = Document::parse("x.toml".as_ref(), "a = 1\nb = = 2\nc = 3\nd = [1\n").err().unwrap();
         let texts: Vec<_> = problems.iter().map(Problem::to_string).collect();
-        assert_eq!(texts, ["x.toml:2:5: not TOML: extra `=`, expected nothing", "x.toml:5:1: not TOML: unclosed array, expected `]`"]);
+        assert_eq!(
+            texts,
+            [
+                "x.toml:2:5: not TOML: extra `=`, expected nothing",
+                "x.toml:5:1: not TOML: unclosed array, expected `]`"
+            ]
+        );
     }
 
     #[test]

@@ -38,7 +38,8 @@ impl Text {
         };
         let bytes = std::fs::read(path).map_err(|error| problem(format!("cannot be read: {error}")))?;
         let text = String::from_utf8(bytes).map_err(|error| {
-            let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
+            let line =
+                error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
             problem(format!("line {line} is not UTF-8 text"))
         })?;
         Ok(Self { path: path.to_owned(), text })
@@ -300,7 +301,10 @@ fn lower_names(mut dict: Dict, file: &FilePath, document: &Document<'_>) -> Resu
                 problems.push(Problem {
                     place: Place::File { path: file.to_owned(), line, column: 0 },
                     key: path.to_string(),
-                    text: format!("{kind} {} stands twice: letter case does not matter", name.to_ascii_lowercase()),
+                    text: format!(
+                        "{kind} {} stands twice: letter case does not matter",
+                        name.to_ascii_lowercase()
+                    ),
                 });
             }
         }

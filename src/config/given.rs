@@ -30,7 +30,8 @@ impl Given {
 
     /// What these environment variables say about the configuration, in an order that does not depend on theirs.
     pub fn variables(variables: impl IntoIterator<Item = (String, String)>) -> Vec<Self> {
-        let mut given: Vec<_> = variables.into_iter().filter_map(|(name, text)| variable(name, text)).collect();
+        let mut given: Vec<_> =
+            variables.into_iter().filter_map(|(name, text)| variable(name, text)).collect();
         given.sort_by(|a, b| a.name.cmp(&b.name));
         given
     }

@@ -166,7 +166,12 @@ pub static SECTIONS: &[Section] = &[
         header: "",
         about: "",
         keys: &[
-            key("zone", Text, Is("\"athena.\""), "The zone that the farms are in; we are authoritative for it."),
+            key(
+                "zone",
+                Text,
+                Is("\"athena.\""),
+                "The zone that the farms are in; we are authoritative for it.",
+            ),
             key(
                 "zone_file",
                 Text,
@@ -189,8 +194,18 @@ pub static SECTIONS: &[Section] = &[
         keys: &[
             key("listen", List, Is("[\"127.0.0.1:5300\"]"), "Addresses to answer on, UDP and TCP on each."),
             key("threads", Scalar, Is("0"), "UDP threads; 0: one a core."),
-            key("max_udp", Scalar, Is("1232"), "Longest UDP answer in octets, to clients that offer as much."),
-            key("max_udp_local", Scalar, Is("8192"), "The same for clients with loopback and private addresses."),
+            key(
+                "max_udp",
+                Scalar,
+                Is("1232"),
+                "Longest UDP answer in octets, to clients that offer as much.",
+            ),
+            key(
+                "max_udp_local",
+                Scalar,
+                Is("8192"),
+                "The same for clients with loopback and private addresses.",
+            ),
             key(
                 "explain",
                 Scalar,
@@ -204,7 +219,12 @@ pub static SECTIONS: &[Section] = &[
                 "The EDNS client subnet (RFC 7871) is the key of hashing algorithms.",
             ),
             key("nsid", Text, Nothing("\"ns1\""), "What we say to NSID (RFC 5001). Left out: nothing."),
-            key("version", Text, Nothing("\"athena\""), "What we say to CH TXT version.bind. Left out: REFUSED."),
+            key(
+                "version",
+                Text,
+                Nothing("\"athena\""),
+                "What we say to CH TXT version.bind. Left out: REFUSED.",
+            ),
             key("id", Text, Nothing("\"ns1\""), "What we say to CH TXT id.server. Left out: REFUSED."),
             key("cookies", Scalar, Is("true"), "DNS Cookies (RFC 7873, RFC 9018)."),
             key(
@@ -215,7 +235,12 @@ pub static SECTIONS: &[Section] = &[
                  secrets that are still accepted. Left out: a random secret for each start.",
             ),
             key("tcp_connections", Scalar, Is("1024"), "Most TCP connections in all."),
-            key("tcp_connections_per_client", Scalar, Is("128"), "Most TCP connections of one client address."),
+            key(
+                "tcp_connections_per_client",
+                Scalar,
+                Is("128"),
+                "Most TCP connections of one client address.",
+            ),
             key("tcp_idle", Text, Is("\"10s\""), "A TCP connection that is idle for longer is closed."),
             key("log_queries", Scalar, Is("0"), "Logs one query in so many; 0: none."),
         ],

@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::super::file::{Node, Shape};
 use super::super::Host;
+use super::super::file::{Node, Shape};
 use super::zones::host_name;
 use super::{Check, is_host_address};
 use crate::balance::Name;
@@ -88,10 +88,15 @@ impl<'a> Check<'a> {
         let address = text.parse::<SocketAddr>().ok().map(|address| address.ip().to_string());
         match (host_name(text), parts) {
             (Ok(host), _) if !several => return Some(host),
-            (Ok(host), _) => self.wrong(item, format!("{host}: a host name stands alone, without other addresses")),
+            (Ok(host), _) => {
+                self.wrong(item, format!("{host}: a host name stands alone, without other addresses"))
+            }
             (Err(_), Some((rest, port))) => {
                 let rest = address.unwrap_or_else(|| rest.to_owned());
-                self.wrong(item, format!("{text:?}: the port stands apart: address = \"{rest}\", port = {port}"));
+                self.wrong(
+                    item,
+                    format!("{text:?}: the port stands apart: address = \"{rest}\", port = {port}"),
+                );
             }
             (Err(why), None) => self.wrong(item, format!("{text:?} is no address: {why}")),
         }

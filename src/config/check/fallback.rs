@@ -24,7 +24,10 @@ impl<'a> Check<'a> {
                 Ok(fallback) => chain.push(fallback),
                 Err(Wrong::NoFarm) => {
                     let near = self.near(&text.to_ascii_lowercase(), &known.farms);
-                    self.wrong(item, format!("fallback {text:?} is no farm, address, host name or URL{near}"));
+                    self.wrong(
+                        item,
+                        format!("fallback {text:?} is no farm, address, host name or URL{near}"),
+                    );
                 }
                 Err(Wrong::Because(why)) => self.wrong(item, format!("fallback {text:?}: {why}")),
             }
@@ -120,7 +123,9 @@ fn url(text: &str) -> Result<Fallback, &'static str> {
             }
             match host.parse::<IpAddr>() {
                 Ok(address) => UrlHost::Address(address),
-                Err(_) => UrlHost::Name(host_name(host).map_err(|_| "its host is neither an address nor a name")?),
+                Err(_) => {
+                    UrlHost::Name(host_name(host).map_err(|_| "its host is neither an address nor a name")?)
+                }
             }
         }
     };
@@ -165,7 +170,9 @@ mod tests {
     fn what_is_nothing_says_why() {
         assert_eq!(decide("farm_tow"), Err(Wrong::NoFarm));
         assert_eq!(decide(""), Err(Wrong::NoFarm));
-        for text in ["10.0.0.300", "0.0.0.0", "host.example:0", "host.example:+80", "a b.example", "é.example"] {
+        for text in
+            ["10.0.0.300", "0.0.0.0", "host.example:0", "host.example:+80", "a b.example", "é.example"]
+        {
             assert!(matches!(decide(text), Err(Wrong::Because(_))), "{text}");
         }
     }
@@ -183,7 +190,9 @@ mod tests {
         assert_eq!(host("https://u:p@Sorry.example:8443?x=@y"), UrlHost::Name("sorry.example".into()));
         assert_eq!(host("http://[2001:db8::1]:80/x"), UrlHost::Address("2001:db8::1".parse().unwrap()));
         assert_eq!(host("http://192.0.2.1"), UrlHost::Address("192.0.2.1".parse().unwrap()));
-        for bad in ["http://", "://x", "http:///path", "http://a b/", "http://x:99999/", "http://[::1/", "1://x"] {
+        for bad in
+            ["http://", "://x", "http:///path", "http://a b/", "http://x:99999/", "http://[::1/", "1://x"]
+        {
             assert!(matches!(decide(bad), Err(Wrong::Because(_))), "{bad}");
         }
     }

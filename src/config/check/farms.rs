@@ -81,7 +81,10 @@ impl<'a> Check<'a> {
             let name = self.name(own, "farm", text);
             if name.as_ref().is_some_and(Name::is_reserved) {
                 let reserved = RESERVED.join(", ");
-                self.wrong(own, format!("{text} means something else in DNS, no farm bears this name ({reserved})"));
+                self.wrong(
+                    own,
+                    format!("{text} means something else in DNS, no farm bears this name ({reserved})"),
+                );
             }
             let section = FarmSection { own, defaults };
             if section.get("members").is_none() {
@@ -102,9 +105,8 @@ impl<'a> Check<'a> {
         let expect_update = section.get("expect_update").and_then(|node| self.span_or_none(node));
         let fallback = self.chain(name.as_ref(), section, "fallback", known).unwrap_or_default();
         let fallback_off = self.chain(name.as_ref(), section, "fallback_off", known);
-        let last_resort = section
-            .get("last_resort")
-            .map_or(0, |node| self.word(node, &LAST_RESORTS.map(|(word, _)| word)));
+        let last_resort =
+            section.get("last_resort").map_or(0, |node| self.word(node, &LAST_RESORTS.map(|(word, _)| word)));
         let min_available = section.get("min_available").map_or(0.0, |node| self.number(node, 0.0..=1.0));
         let window = section.get("slow_start").and_then(|node| self.span_or_none(node));
         let aggression =
@@ -180,7 +182,9 @@ impl<'a> Check<'a> {
             if !known.sections.contains(lower.as_str()) {
                 let near = self.near(&lower, &known.sections);
                 self.wrong(at, format!("member {text:?} is no backend{near}"));
-            } else if let Some(name) = Name::parse(text).ok().filter(|name| known.backends.contains(name.as_str())) {
+            } else if let Some(name) =
+                Name::parse(text).ok().filter(|name| known.backends.contains(name.as_str()))
+            {
                 if !seen.insert(name.clone()) {
                     self.wrong(at, format!("member {name} stands twice"));
                 }
@@ -246,7 +250,8 @@ impl<'a> Check<'a> {
     /// Farms that fall back on each other: every circle, found by cutting each one open where it closes.
     fn circles(&mut self, root: Node<'a>, farms: &[FarmPlan], zone: &str) {
         let mut open = Plan { backends: Vec::new(), farms: farms.to_vec() };
-        let places: HashMap<&Name, usize> = farms.iter().zip(0..).map(|(farm, place)| (&farm.name, place)).collect();
+        let places: HashMap<&Name, usize> =
+            farms.iter().zip(0..).map(|(farm, place)| (&farm.name, place)).collect();
         while let Some(circle) = open.circle() {
             let [.., last, first] = circle.as_slice() else { return };
             let text = circle.iter().map(Name::as_str).collect::<Vec<_>>().join(" -> ");

@@ -69,7 +69,12 @@ impl<'a> Check<'a> {
     }
 
     /// The same as a `usize`.
-    pub fn count_in(&mut self, section: Node<'a>, path: &[&'static str], range: RangeInclusive<u64>) -> usize {
+    pub fn count_in(
+        &mut self,
+        section: Node<'a>,
+        path: &[&'static str],
+        range: RangeInclusive<u64>,
+    ) -> usize {
         usize::try_from(self.whole_in(section, path, range)).unwrap_or(usize::MAX)
     }
 
@@ -148,7 +153,8 @@ impl<'a> Check<'a> {
                         Ok(address) => format!("; did you mean \"{}\"?", SocketAddr::new(address, port)),
                         Err(_) => String::new(),
                     };
-                    let what = format!("an address with a port such as \"127.0.0.1:{port}\" or \"[::1]:{port}\"");
+                    let what =
+                        format!("an address with a port such as \"127.0.0.1:{port}\" or \"[::1]:{port}\"");
                     self.expected(item, &what, &hint);
                 }
             }
@@ -204,7 +210,9 @@ mod tests {
         assert_eq!(parse_duration("2m"), Some(Duration::from_secs(120)));
         assert_eq!(parse_duration("1h"), Some(Duration::from_secs(3600)));
         assert_eq!(parse_duration("0s"), Some(Duration::ZERO));
-        for bad in ["", "15", "s", "-1s", "1.5s", "15 s", "15S", "1d", "99999999999999999999s", "9999999999h", "１s"] {
+        for bad in
+            ["", "15", "s", "-1s", "1.5s", "15 s", "15S", "1d", "99999999999999999999s", "9999999999h", "１s"]
+        {
             assert_eq!(parse_duration(bad), None, "{bad:?}");
         }
     }

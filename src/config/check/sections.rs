@@ -155,7 +155,10 @@ impl<'a> Check<'a> {
             Some(secrets) if !secrets.is_empty() => secrets.into_iter().map(Secret::new).collect(),
             _ => {
                 let path = path.display();
-                self.wrong(node, format!("{path}: expected 32 hexadecimal digits a line, the present secret first"));
+                self.wrong(
+                    node,
+                    format!("{path}: expected 32 hexadecimal digits a line, the present secret first"),
+                );
                 Vec::new()
             }
         }

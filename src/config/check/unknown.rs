@@ -65,7 +65,9 @@ fn hint(name: &str, here: &[&str], known: &[&'static str]) -> String {
             format!("; {name} stands at the top of the file, before the first section")
         }
         Some(section) => format!("; {name} stands in {}", section.header),
-        None if here.is_empty() => did_you_mean(name, SECTIONS.iter().filter_map(|section| section.path.first().copied())),
+        None if here.is_empty() => {
+            did_you_mean(name, SECTIONS.iter().filter_map(|section| section.path.first().copied()))
+        }
         None => format!("; known here: {}", known.join(", ")),
     }
 }

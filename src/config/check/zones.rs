@@ -126,9 +126,7 @@ fn plain_zone(zone: &str, server: Option<IpAddr>) -> String {
         Some(IpAddr::V6(address)) if !address.is_unspecified() => format!("ns IN AAAA {address}\n"),
         _ => String::new(),
     };
-    format!(
-        "$ORIGIN {zone}\n$TTL 300\n@ IN SOA ns hostmaster 1 3600 600 604800 1\n@ IN NS ns\n{address}"
-    )
+    format!("$ORIGIN {zone}\n$TTL 300\n@ IN SOA ns hostmaster 1 3600 600 604800 1\n@ IN NS ns\n{address}")
 }
 
 #[cfg(test)]
@@ -140,7 +138,10 @@ mod tests {
         let text = plain_zone("athena.", Some("127.0.0.1".parse().unwrap()));
         let last: Vec<_> = text.lines().skip(2).collect();
         assert_eq!(last, ["@ IN SOA ns hostmaster 1 3600 600 604800 1", "@ IN NS ns", "ns IN A 127.0.0.1"]);
-        assert!(!plain_zone("athena.", Some("0.0.0.0".parse().unwrap())).contains(" A "), "any address is none");
+        assert!(
+            !plain_zone("athena.", Some("0.0.0.0".parse().unwrap())).contains(" A "),
+            "any address is none"
+        );
     }
 
     #[test]
