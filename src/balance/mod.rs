@@ -13,10 +13,15 @@
 //! | [`gauge`] | the few numbers that reports write while choices read |
 //! | [`load`] | a farm's formula over statistics |
 //! | [`algorithm`] | the rules, one file each |
+//! | [`token`], [`sticky`] | sticky tokens and KEYs, and who is given for them |
+//! | [`again`], [`suspicion`] | second tries, and what they say of a member |
+//! | [`common`] | what the farms of an engine share |
 //! | [`name`], [`statistics`], [`moment`], [`random`] | the words the others are written in |
 
+pub mod again;
 pub mod algorithm;
 mod backend;
+pub mod common;
 pub mod engine;
 pub mod farm;
 pub mod gauge;
@@ -27,6 +32,8 @@ pub mod plan;
 pub mod random;
 pub mod statistics;
 pub mod status;
+pub mod sticky;
+pub mod suspicion;
 pub mod token;
 pub mod update;
 
@@ -35,4 +42,5 @@ pub use farm::{Ask, Choice, Family, Farm};
 pub use moment::Moment;
 pub use name::Name;
 pub use plan::Plan;
+pub use sticky::Stick;
 pub use update::{Refusal, Update};
