@@ -1,6 +1,8 @@
 //! Athena.
 
+pub mod app;
 pub mod balance;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dns;

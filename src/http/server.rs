@@ -27,7 +27,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::access::Sender;
 use super::connections::Permit;
@@ -76,7 +76,7 @@ async fn pause_after(error: &std::io::Error) {
         return;
     }
     tracing::warn!(%error, "http cannot accept connections");
-    sleep(Duration::from_millis(100)).await;
+    let _ = timeout(Duration::from_millis(100), std::future::pending::<()>()).await;
 }
 
 /// What a client reads that finds no room.

@@ -18,7 +18,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::options::Limits;
 
@@ -128,10 +128,9 @@ enum Wait {
 
 /// How long a connection has waited, in ticks of one timer.
 struct Patience {
-    tick: Duration,
     /// Most ticks for each [`Wait`].
     most: [u32; 3],
-    timer: Pin<Box<Sleep>>,
+    timer: Interval,
     /// Ticks since something moved.
     waited: u32,
 }
@@ -143,7 +142,10 @@ impl Patience {
         let ticks =
             |limit: Duration| u32::try_from(limit.as_nanos().div_ceil(tick.as_nanos())).unwrap_or(u32::MAX);
         let most = [ticks(limits.idle), ticks(limits.head), ticks(limits.write)];
-        Self { tick, most, timer: Box::pin(sleep(tick)), waited: 0 }
+        let mut timer = interval(tick);
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        timer.reset();
+        Self { most, timer, waited: 0 }
     }
 
     fn moved(&mut self) {
@@ -153,13 +155,12 @@ impl Patience {
     /// Ready when it has waited for too long.
     fn poll(&mut self, wait: Wait, context: &mut Context<'_>) -> Poll<io::Error> {
         loop {
-            ready!(self.timer.as_mut().poll(context));
+            ready!(self.timer.poll_tick(context));
             self.waited += 1;
             // The first tick came at any time in its span.
             if self.waited > self.most[wait as usize] {
                 return Poll::Ready(io::ErrorKind::TimedOut.into());
             }
-            self.timer.set(sleep(self.tick));
         }
     }
 }

@@ -2,4 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod config;
+mod config_errors;
+mod harness;
 mod house;
+mod nginx;
+mod scenario;

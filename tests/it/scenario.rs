@@ -69,7 +69,8 @@ impl World {
         let metrics = Arc::new(Metrics::default());
         let zones = app::zones(&config, &engine).unwrap();
         let handler =
-            Handler::new(Arc::clone(&engine), zones, app::dns_options(&config), Arc::clone(&metrics)).unwrap();
+            Handler::new(Arc::clone(&engine), zones, app::dns_options(&config), Arc::clone(&metrics))
+                .unwrap();
         let changes: Arc<Mutex<VecDeque<String>>> = Arc::default();
         let told = Arc::clone(&changes);
         let state = State::new(
@@ -77,7 +78,7 @@ impl World {
             metrics,
             Clock::start(),
             Arc::new(Readiness::default()),
-            app::http_options(&config, String::new()),
+            app::http_options(&config),
             Box::new(move |new| told.lock().unwrap().extend(new.iter().map(|change| change.to_string()))),
         );
         let next = engine.expire(now).next;
@@ -124,7 +125,7 @@ impl World {
         let asked = Asked {
             state: &self.state,
             options: &options,
-            sender: Sender { address: ME.ip(), bearer: None },
+            sender: Sender { address: Some(ME.ip()), bearer: None },
             query,
             json: false,
             now: self.now,

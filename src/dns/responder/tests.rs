@@ -1,1 +1,3 @@
+//! What the responder says, asked without a message around it.
+
 
