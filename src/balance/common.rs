@@ -34,10 +34,10 @@ pub(super) struct TokenCounters {
     pub foreign: AtomicU64,
 }
 
-/// What became of the sticky tokens that came.
+/// What became of the sticky tokens that came with a question that was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TokenCounts {
-    /// They held, whether or not their target could be given.
+    /// They held, whether or not their target was there to be given.
     pub held: u64,
     /// They have not the form of a token (only where nothing else can stand: `t=` and the cookie).
     pub malformed: u64,

@@ -287,11 +287,15 @@ impl Farm {
 
     /// The same, with up to `most` different members, best first. Only the first of them is counted as chosen.
     pub fn choose_several(&self, ask: &Ask<'_>, most: usize, random: &mut dyn Random) -> Choice {
-        if let Stick::Token(token) = &ask.stick
-            && let Some(choice) = self.choose_by_token(token, ask, most, random)
-        {
-            return choice;
+        match ask.stick {
+            Stick::No | Stick::Key(_) => self.choose_freely(ask, most, random),
+            Stick::Token(_) | Stick::Failed(_) => self.choose_by_token(ask, most, random),
         }
+    }
+
+    /// The choice, whatever a token says.
+    #[inline]
+    pub(super) fn choose_freely(&self, ask: &Ask<'_>, most: usize, random: &mut dyn Random) -> Choice {
         let count_elsewhere = || self.count.elsewhere.fetch_add(1, Relaxed);
         let choice = self.at_source(ask, |farm, view| {
             let choice = farm.choose_member(view, ask, most, random);
@@ -342,10 +346,9 @@ impl Farm {
         let pick = Pick { now: ask.now, ticket: self.tickets(ask.family).load(Relaxed), key: ask.key };
         let mut order = Vec::new();
         select.rank(&pick, random, &mut order);
-        if order.is_empty() {
-            return Choice::Nobody;
-        }
-        let first = order.remove(0);
+        let preferred = view.preferred(ask).or(order.first().copied());
+        let Some(first) = preferred else { return Choice::Nobody };
+        order.retain(|&id| id != first);
         Choice::Member(Chosen { view, first, spares: order })
     }
 

@@ -31,14 +31,19 @@ pub enum Stick<'a> {
     Key(&'a [u8]),
     /// A token that was verified for the farm.
     Token(Token),
+    /// It tried: a fresh choice, and one more that is counted.
+    Failed(TokenError),
 }
 
 /// What stands in front of a KEY.
 const KEY_PREFIX: &[u8] = b"s-";
 
+/// A token that holds, but names nobody that the farm has.
+struct Foreign;
+
 impl Farm {
-    /// What the label next to the farm says. What is neither `s-KEY` nor a token that holds is an ordinary label, and
-    /// remains the caller's key; a failed token is counted. Allocates nothing.
+    /// What the label next to the farm says. What is neither `s-KEY` nor a token is an ordinary label, and remains the
+    /// caller's key, as does a token that fails. Allocates nothing and counts nothing: the choice does.
     #[inline]
     pub fn read_label<'a>(&self, label: &'a [u8], now: Moment) -> Stick<'a> {
         if let Some((prefix, key)) = label.split_at_checked(KEY_PREFIX.len())
@@ -50,10 +55,10 @@ impl Farm {
         if token::is_formed(label) { self.verify(label, now) } else { Stick::No }
     }
 
-    /// What `t=` or a cookie says: the same as a label, but what has not the form of anything is counted too.
+    /// What `t=` or a cookie says: the same as a label, but what has not the form of anything has failed.
     pub fn read_token<'a>(&self, text: &'a [u8], now: Moment) -> Stick<'a> {
         match self.read_label(text, now) {
-            Stick::No if !token::is_formed(text) => self.verify(text, now),
+            Stick::No => self.verify(text, now),
             stick => stick,
         }
     }
@@ -61,72 +66,80 @@ impl Farm {
     #[cold]
     fn verify(&self, text: &[u8], now: Moment) -> Stick<'static> {
         let keys = self.common.keys.load();
-        if keys.is_empty() {
-            return Stick::No;
+        match token::verify(text, self.name(), &keys, now) {
+            // Without keys there are no tokens, whatever a label looks like.
+            _ if keys.is_empty() => Stick::No,
+            Ok(token) => Stick::Token(token),
+            Err(error) => Stick::Failed(error),
         }
-        let counts = &self.common.tokens;
-        let (stick, count) = match token::verify(text, self.name(), &keys, now) {
-            Ok(token) => (Stick::Token(token), &counts.held),
-            Err(TokenError::Malformed) => (Stick::No, &counts.malformed),
-            Err(TokenError::Expired) => (Stick::No, &counts.expired),
-            Err(TokenError::Forged) => (Stick::No, &counts.forged),
-        };
-        count.fetch_add(1, Relaxed);
-        stick
     }
 
-    /// Chooses as a token says; `None` if it says nothing that can be followed here and now, so that a fresh choice is due.
+    /// Chooses as a token says, or afresh where it says nothing that can be followed. A token is counted with the answer
+    /// that it comes with, so that a query for a type that is not there counts nothing.
     #[cold]
-    pub(super) fn choose_by_token(
+    pub(super) fn choose_by_token(&self, ask: &Ask<'_>, most: usize, random: &mut dyn Random) -> Choice {
+        let counts = &self.common.tokens;
+        let (followed, count) = match &ask.stick {
+            Stick::Token(token) => match self.follow_token(token, ask, most, random) {
+                Ok(followed) => (followed, &counts.held),
+                Err(Foreign) => (None, &counts.foreign),
+            },
+            Stick::Failed(TokenError::Malformed) => (None, &counts.malformed),
+            Stick::Failed(TokenError::Expired) => (None, &counts.expired),
+            Stick::Failed(TokenError::Forged) => (None, &counts.forged),
+            Stick::No | Stick::Key(_) => return self.choose_freely(ask, most, random),
+        };
+        let choice = followed.unwrap_or_else(|| self.choose_freely(ask, most, random));
+        if matches!(choice, Choice::Member(_) | Choice::Elsewhere(_)) {
+            count.fetch_add(1, Relaxed);
+        }
+        choice
+    }
+
+    /// The token's choice; `None` if here and now a fresh one is due.
+    fn follow_token(
         &self,
         token: &Token,
         ask: &Ask<'_>,
         most: usize,
         random: &mut dyn Random,
-    ) -> Option<Choice> {
+    ) -> Result<Option<Choice>, Foreign> {
         if token.mode() == Mode::Farm {
-            return self.choose_elsewhere(token, ask, most, random);
+            return self.move_to_farm(token, ask, most, random);
         }
         let view = self.view.load();
-        let Some(target) = view.find(token.target()) else {
-            self.common.tokens.foreign.fetch_add(1, Relaxed);
-            return None;
-        };
+        let target = view.find(token.target()).ok_or(Foreign)?;
         // A second try is due to somebody else, unless nobody else will do.
-        let holds = token.mode() == Mode::Pin || view.holds(target) && !ask.again;
-        if !holds {
-            return None;
+        if token.mode() == Mode::Keep && (ask.again || !view.holds(target)) {
+            return Ok(None);
         }
         let machine = view.machine(target);
         if machine.address(ask.family).is_none() {
             let unresolved = machine.addresses.is_empty();
-            return Some(if unresolved { Choice::Nobody } else { Choice::NoAddress });
+            return Ok(Some(if unresolved { Choice::Nobody } else { Choice::NoAddress }));
         }
         self.count.elsewhere.fetch_add(1, Relaxed);
         self.remember(&view, ask, target);
-        Some(self.give(view, target, ask, most, random))
+        Ok(Some(self.give(view, target, ask, most, random)))
     }
 
     /// An `f` token: the other farm's choice, which both farms count.
-    fn choose_elsewhere(
+    fn move_to_farm(
         &self,
         token: &Token,
         ask: &Ask<'_>,
         most: usize,
         random: &mut dyn Random,
-    ) -> Option<Choice> {
+    ) -> Result<Option<Choice>, Foreign> {
         if token.target() == self.name().as_str() {
-            return None;
+            return Ok(None);
         }
-        let Some(farm) = self.common.farm(token.target()) else {
-            self.common.tokens.foreign.fetch_add(1, Relaxed);
-            return None;
-        };
-        let choice = farm.choose_several(&Ask { stick: Stick::No, ..*ask }, most, random);
+        let farm = self.common.farm(token.target()).ok_or(Foreign)?;
+        let choice = farm.choose_freely(&Ask { stick: Stick::No, ..*ask }, most, random);
         if matches!(choice, Choice::Member(_) | Choice::Elsewhere(_)) {
             self.count.elsewhere.fetch_add(1, Relaxed);
         }
-        Some(choice)
+        Ok(Some(choice))
     }
 }
 
@@ -136,6 +149,19 @@ impl View {
         let name_at = |place: &u32| self.members[*place as usize].name.as_str();
         let found = self.by_name.binary_search_by(|place| name_at(place).cmp(name)).ok()?;
         Some(MemberId(self.by_name[found]))
+    }
+
+    /// Whom a label sticks to here and now, for those who only look.
+    pub(super) fn preferred(&self, ask: &Ask<'_>) -> Option<MemberId> {
+        let member = match ask.stick {
+            Stick::Key(key) => self.stick_to(key, None)?,
+            Stick::Token(token) if token.mode() != Mode::Farm => {
+                let target = self.find(token.target())?;
+                Some(target).filter(|&target| token.mode() == Mode::Pin || self.holds(target))?
+            }
+            _ => return None,
+        };
+        self.machine(member).address(ask.family).map(|_| member)
     }
 
     fn holds(&self, member: MemberId) -> bool {

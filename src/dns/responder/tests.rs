@@ -1,3 +1,1 @@
 //! What the responder says, asked without a message around it.
-
-

@@ -9,7 +9,7 @@ use super::super::super::name::Name;
 use super::super::super::plan::{BackendPlan, Fallback, MemberPlan, Plan};
 use super::super::super::random::SplitMix;
 use super::super::super::sticky::Stick;
-use super::super::super::token::{self, Mode, TokenKey, TokenKeys};
+use super::super::super::token::{self, Mode, TokenError, TokenKey, TokenKeys};
 use super::super::super::update::{Admin, BackendUpdate, FarmUpdate, Feed, Health, Update, WeightChange};
 use super::super::Engine;
 use super::*;
@@ -252,11 +252,13 @@ fn tokens_that_do_not_hold_are_counted_and_are_labels() {
     }
     assert_eq!(world.ask("6f4a1c80-92c0-4f0a-9f5d-0123456789ab"), "app1");
     let counts = world.engine.token_counts();
-    assert_eq!((counts.held, counts.forged, counts.expired), (2, 2, 1));
+    assert_eq!((counts.held, counts.forged, counts.expired), (0, 2, 1));
     assert_eq!((counts.foreign, counts.malformed), (2, 0));
     // Where nothing but a token can stand, what is none is counted as well.
     let farm = world.farm();
-    assert!(matches!(farm.read_token(b"garbage", at(0)), Stick::No));
+    let stick = farm.read_token(b"garbage", at(0));
+    assert!(matches!(stick, Stick::Failed(TokenError::Malformed)));
+    farm.choose(&Ask { stick, ..Ask::any(at(0)) }, &mut world.random);
     assert!(matches!(farm.read_token(b"s-42", at(0)), Stick::Key(b"42")));
     assert_eq!(world.engine.token_counts().malformed, 1);
 }
@@ -272,6 +274,10 @@ fn keys_roll_over_without_a_user_noticing() {
     // Without a key there are no tokens: a label that looks like one is a label.
     world.engine.set_token_keys(TokenKeys::default());
     assert_eq!(world.ask(&token), "app1");
+    assert_eq!(world.engine.token_counts().forged, 1);
+    // What is no answer counts no token.
+    world.engine.set_token_keys(TokenKeys::new(key("the next secret"), None));
+    assert_eq!(world.ask_for(&token, Some(Family::V6)), "no address");
     assert_eq!(world.engine.token_counts().forged, 1);
 }
 
