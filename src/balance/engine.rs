@@ -4,6 +4,8 @@
 //! a query never does: it holds an `Arc<Farm>` and reads that farm's view. Nothing waits while the lock is held.
 
 mod carry;
+mod durable;
+mod memory;
 mod reports;
 #[cfg(test)]
 mod tests;
@@ -20,6 +22,7 @@ use arc_swap::ArcSwap;
 use super::algorithm::{Algorithm, Candidate};
 use super::backend::Backend;
 use super::common::{Common, TokenCounts};
+use super::durable::Durable;
 use super::farm::{Farm, Machine};
 use super::gauge::{Gauge, Pool};
 use super::moment::Moment;
@@ -37,6 +40,7 @@ pub struct Engine {
     roster: ArcSwap<Roster>,
     common: Arc<Common>,
     counters: Counters,
+    administration: durable::Administration,
     started: Moment,
 }
 
@@ -68,6 +72,8 @@ struct Truth {
     /// What changed, for whoever called.
     changes: Vec<Change>,
     common: Arc<Common>,
+    /// What people decided.
+    ledger: durable::Ledger,
 }
 
 /// What the agenda asks to look at.
@@ -134,6 +140,8 @@ struct Place {
 pub struct Applied {
     /// States that changed, in order.
     pub changes: Vec<Change>,
+    /// Decisions in it, also those that confirm what held before: what other Athenas are to be told.
+    pub records: Vec<Durable>,
 }
 
 /// What the passing of time did.
@@ -171,19 +179,33 @@ impl Engine {
         let truth = carry::truth(plan, None, now)?;
         let roster = ArcSwap::from_pointee(truth.roster());
         let common = Arc::clone(&truth.common);
-        Ok(Self { truth: Mutex::new(truth), roster, common, counters: Counters::default(), started: now })
+        Ok(Self {
+            truth: Mutex::new(truth),
+            roster,
+            common,
+            counters: Counters::default(),
+            administration: durable::Administration::default(),
+            started: now,
+        })
     }
 
     /// Takes another plan. What keeps its name keeps its states, statistics, rotation and counters; a plan with
     /// problems is refused and the old one goes on.
     pub fn reload(&self, plan: Plan, now: Moment) -> Result<Reloaded, Vec<PlanError>> {
-        let mut truth = self.lock();
-        let summary = carry::summary(&truth, &plan);
-        let new = carry::truth(plan, Some(&mut truth), now)?;
-        *truth = new;
-        self.roster.store(Arc::new(truth.roster()));
-        self.wake_if_sooner(&truth);
-        Ok(Reloaded { summary, changes: std::mem::take(&mut truth.changes) })
+        let _turn = self.administration.turn();
+        let (reloaded, overruled) = {
+            let mut truth = self.lock();
+            let summary = carry::summary(&truth, &plan);
+            let new = carry::truth(plan, Some(&mut truth), now)?;
+            *truth = new;
+            self.roster.store(Arc::new(truth.roster()));
+            self.wake_if_sooner(&truth);
+            let overruled = std::mem::take(&mut truth.ledger.overruled);
+            (Reloaded { summary, changes: std::mem::take(&mut truth.changes) }, overruled)
+        };
+        // If this fails, the next start overrules them again.
+        let _ = self.administration.keep(&overruled);
+        Ok(reloaded)
     }
 
     /// The farm of this name, in any letter case. Takes no lock.
@@ -203,21 +225,31 @@ impl Engine {
         find(&self.roster.load().machines, name).map(|machine| machine.load_full())
     }
 
-    /// Checks all updates, then carries out all of them, or none. The next query sees them.
+    /// Checks all updates, then carries out all of them, or none. The next query sees them. Never waits, unless one
+    /// of them [is administrative](Update::is_administrative): then it blocks until that is
+    /// [kept](Self::entrust), and refuses it if it cannot be.
     pub fn apply(&self, updates: &[Update], now: Moment) -> Result<Applied, Refusal> {
-        let mut truth = self.lock();
-        if let Err(refusal) = updates.iter().try_for_each(|update| truth.check(update)) {
-            self.counters.refused.fetch_add(1, Relaxed);
-            return Err(refusal);
+        if updates.iter().any(Update::is_administrative) {
+            return self.decide(updates, now);
         }
+        let mut truth = self.lock();
+        self.check(&truth, updates)?;
+        Ok(self.carry_out(&mut truth, updates, now))
+    }
+
+    fn check(&self, truth: &Truth, updates: &[Update]) -> Result<(), Refusal> {
+        updates.iter().try_for_each(|update| truth.check(update)).inspect_err(|_| self.count_refused())
+    }
+
+    fn carry_out(&self, truth: &mut Truth, updates: &[Update], now: Moment) -> Applied {
         let mut reports = 0;
         for update in updates {
             reports += u64::from(truth.carry_out(update, now));
         }
         truth.refresh(now);
-        self.wake_if_sooner(&truth);
+        self.wake_if_sooner(truth);
         self.counters.reports.fetch_add(reports, Relaxed);
-        Ok(Applied { changes: std::mem::take(&mut truth.changes) })
+        Applied { changes: std::mem::take(&mut truth.changes), records: Vec::new() }
     }
 
     /// Counts an update that was refused before it came here (it could not be parsed, or its sender may not).

@@ -279,6 +279,11 @@ impl Farm {
         tickets + self.count.elsewhere.load(Relaxed)
     }
 
+    /// Goes on from what a process before this one counted.
+    pub(super) fn count_on(&self, answers: u64) {
+        self.count.elsewhere.fetch_add(answers, Relaxed);
+    }
+
     /// Chooses for one question. Only a choice that gives an address moves the rotation and is counted.
     #[inline]
     pub fn choose(&self, ask: &Ask<'_>, random: &mut dyn Random) -> Choice {

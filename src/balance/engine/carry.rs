@@ -13,7 +13,7 @@ use super::super::plan::{FarmPlan, Plan, PlanError};
 use super::super::status::{Source, Stated};
 use super::super::update::Switch;
 use super::trust::Trust;
-use super::{FarmTruth, Place, Truth, views};
+use super::{FarmTruth, Place, Truth, durable, views};
 
 /// Gauges by farm and backend, each with the statistic that the formula missed.
 type Gauges = HashMap<(Name, Name), (Arc<Gauge>, Option<String>)>;
@@ -30,7 +30,9 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
     // So that loads and what was handed out since go on.
     let mut gauges = Gauges::new();
     let common = old.as_ref().map_or_else(|| Arc::new(Common::default()), |old| Arc::clone(&old.common));
+    let mut ledger = durable::Ledger::default();
     if let Some(old) = old {
+        ledger = std::mem::take(&mut old.ledger);
         let backends = std::mem::take(&mut old.backends);
         for farm in std::mem::take(&mut old.farms) {
             for place in &farm.members {
@@ -69,6 +71,7 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
         dirty: BTreeSet::new(),
         changes: Vec::new(),
         common,
+        ledger,
     };
     for (plan, rank) in plan.farms.into_iter().zip(ranks) {
         let old = old_farms.remove(&plan.name);
@@ -77,6 +80,7 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
     }
     truth.common.enrol(truth.farms.iter().map(|farm| &farm.farm));
     truth.connect();
+    truth.abide(now);
     truth.watch_suspicions();
     truth.settle(now);
     Ok(truth)
@@ -173,7 +177,7 @@ impl Truth {
     }
 
     /// Looks at everybody once: loads, feeds, agenda, views.
-    fn settle(&mut self, now: Moment) {
+    pub(super) fn settle(&mut self, now: Moment) {
         for index in 0..self.backends.len() {
             let backend = &mut self.backends[index];
             let feed = backend.feed_for(backend.expect, now);
