@@ -16,16 +16,12 @@ use crate::balance::random::Random;
 use crate::balance::{Engine, Moment};
 use crate::metrics::{Counter, DnsMetrics, Metrics};
 
-use super::cookie::Cookies;
+use super::authority::Authority;
 use super::message::{Section, Writer};
 use super::query::{Edns, Query, Question, Subnet, option};
 use super::responder::{Asked, Damper, Reply, Responder};
 use super::zone::Zones;
 use super::{Options, name};
-
-/// Octets of an answer over UDP for a client without EDNS (RFC 1035, 4.2.1), and the least that EDNS may say (RFC 6891,
-/// 6.2.3).
-const LEAST_UDP: u16 = 512;
 
 /// How a message came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,16 +30,6 @@ pub enum Transport {
     Udp,
     /// A stream of messages.
     Tcp,
-}
-
-/// What the server is authoritative for, and how it answers: replaced as a whole by a reload.
-pub struct Authority {
-    /// The zones, with the farms in them.
-    pub zones: Zones,
-    /// How to answer.
-    pub options: Options,
-    /// Cookies, if they are answered.
-    pub cookies: Option<Cookies>,
 }
 
 /// Answers messages. Shared by every socket and thread.
@@ -122,33 +108,6 @@ impl Handler {
         call.write(outcome, out);
         call.log(code, &self.seen);
         true
-    }
-}
-
-impl Authority {
-    fn new(zones: Zones, options: Options, drawn: [u8; 16]) -> Self {
-        let secrets = match &options.cookies {
-            cookies if !cookies.enabled => Vec::new(),
-            cookies if cookies.secrets.is_empty() => vec![drawn],
-            cookies => cookies.secrets.clone(),
-        };
-        Self { zones, options, cookies: Cookies::new(secrets) }
-    }
-
-    /// Most octets of an answer over UDP to `client`, which offers `payload`; `None`: it said nothing of EDNS.
-    pub fn udp_limit(&self, client: IpAddr, payload: Option<u16>) -> usize {
-        let most = if is_local(client) { self.options.max_udp_local } else { self.options.max_udp };
-        payload.map_or(LEAST_UDP, |payload| payload.min(most).max(LEAST_UDP)).into()
-    }
-}
-
-/// Loopback, private and link-local addresses: there, large datagrams arrive whole.
-pub fn is_local(client: IpAddr) -> bool {
-    match client.to_canonical() {
-        IpAddr::V4(client) => client.is_loopback() || client.is_private() || client.is_link_local(),
-        IpAddr::V6(client) => {
-            client.is_loopback() || client.is_unique_local() || client.is_unicast_link_local()
-        }
     }
 }
 
@@ -405,7 +364,7 @@ impl Call<'_> {
     /// One line for one in so many queries, if the operator asked for it.
     fn log(&self, code: ResponseCode, seen: &AtomicU64) {
         let Some(every) = self.authority.options.log_queries else { return };
-        if seen.fetch_add(1, Relaxed) % u64::from(every.get()) != 0 {
+        if !seen.fetch_add(1, Relaxed).is_multiple_of(u64::from(every.get())) {
             return;
         }
         let question = self.query.question.as_ref();

@@ -27,18 +27,22 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+pub mod authority;
 pub mod cookie;
 pub mod handler;
 pub mod message;
 pub mod name;
 pub mod query;
 pub mod responder;
+pub mod server;
 pub mod udp;
 pub mod wire;
 pub mod zone;
 pub mod zonefile;
 
-pub use handler::{Authority, Handler, Transport};
+pub use authority::Authority;
+pub use handler::{Handler, NoSecret, Transport};
+pub use server::TcpServer;
 pub use zone::Zones;
 pub use zonefile::{ZoneContent, ZoneError};
 
@@ -107,12 +111,10 @@ pub struct TcpOptions {
     pub connections: usize,
     /// Connections of one client address.
     pub connections_per_client: usize,
-    /// Silence after which a connection is closed (RFC 7766, 6.2.3).
+    /// Time without a whole query after which a connection is closed (RFC 7766, 6.2.3).
     pub idle: Duration,
-    /// How long one answer may wait for a client that does not read.
+    /// How long answers may wait for a client that does not read.
     pub write: Duration,
-    /// Answers of one connection that may wait to be written; its next query is read when there are fewer.
-    pub pipeline: usize,
 }
 
 impl Default for TcpOptions {
@@ -122,7 +124,6 @@ impl Default for TcpOptions {
             connections_per_client: 128,
             idle: Duration::from_secs(30),
             write: Duration::from_secs(10),
-            pipeline: 64,
         }
     }
 }

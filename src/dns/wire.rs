@@ -14,8 +14,9 @@ use std::sync::Arc;
 
 use arc_swap::Guard;
 
+use super::authority::Authority;
 use super::cookie::{self, Cookies};
-use super::handler::{Authority, Handler, Transport};
+use super::handler::{Handler, Transport};
 use super::query::{Edns, HEADER, MAX_NAME, Query, option};
 use super::udp::{Answer, Place, Reply};
 use super::zone::{Form, Found};

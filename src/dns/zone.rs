@@ -1,27 +1,26 @@
 //! The names that the server is authoritative for, and how one is found (RFC 1034, 4.3.2).
 //!
 //! All zones share one index: a hash table from lower-case wire names to nodes. A look-up walks down from the root, one
-//! probe a label, and stops where nothing further can matter: at a delegation, at a farm, at the first label that is not
-//! there. So a farm costs as many probes as its name has labels, however many or long labels stand in front of it, and
+//! probe a label, and stops where nothing further can matter: at a farm, or at the first label that is not there. So a farm costs as many probes as its name has labels, however many or long labels stand in front of it, and
 //! whoever asks for names of a hundred labels pays for the one that is missing. Nothing is allocated. Farms are bound to
 //! their names when the index is built; backends (`phys`) are looked up in the engine, because they come and go without us.
 //!
 //! In the first zone, `farm.spares` and `farm.all` are no nodes: the one node `spares` sends the label before it back to
 //! the farms.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod build;
+
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
-use hickory_proto::rr::rdata::SOA;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use crate::balance::Farm;
 
 use super::name::{self, Labels, ROOT_HASH};
-use super::zonefile::{Problem, ZoneContent, ZoneError};
+use super::zonefile::{ZoneContent, ZoneError};
 
 /// Every zone, ready to be asked.
 pub struct Zones {
@@ -147,21 +146,7 @@ impl Zones {
     /// Builds the index. The farms live in the first zone. Refuses two zones of one name, and records in the first zone
     /// that bear the name of a farm or a name reserved below the apex, or stand below one.
     pub fn new(contents: &[ZoneContent], farms: &[Arc<Farm>]) -> Result<Self, Vec<ZoneError>> {
-        let mut build = Build::default();
-        build.zones(contents);
-        for (number, content) in contents.iter().enumerate() {
-            build.records(number, content, contents);
-            if number == 0 {
-                build.check_reserved(content, farms);
-            }
-        }
-        if !build.errors.is_empty() {
-            return Err(build.errors);
-        }
-        if let Some(first) = contents.first() {
-            build.farms(first, farms);
-        }
-        Ok(build.finish(farms))
+        build::build(contents, farms)
     }
 
     /// Every zone; the first is that of the farms.
@@ -180,23 +165,30 @@ impl Zones {
         let mut hash = ROOT_HASH;
         let Some(mut node) = self.node(hash, b"\0") else { return Found::Outside };
         let mut left = labels.count();
-        while left > 0 && matches!(node.kind, Kind::Above | Kind::Records(_)) {
+        let mut cut: Option<(&Node, usize)> = None;
+        while left > 0 && !matches!(node.kind, Kind::Farm(_) | Kind::Gate(_) | Kind::Phys) {
             let next_hash = name::extend_hash(hash, labels.label(wire, left - 1));
             let Some(next) = self.node(next_hash, &wire[labels.start(left - 1)..]) else { break };
             (node, hash, left) = (next, next_hash, left - 1);
+            match cut {
+                None if matches!(node.kind, Kind::Cut(_)) => cut = Some((node, left)),
+                // A zone of ours may begin below a delegation to others.
+                Some((above, _)) if above.zone != node.zone => cut = None,
+                _ => {}
+            }
+        }
+        if let Some((Node { kind: Kind::Cut(sets), zone, .. }, left)) = cut {
+            let start = if left < labels.count() { labels.start(left) } else { 0 };
+            return Found::Delegation(&self.zones[*zone as usize], Cut { start, sets });
         }
         let zone = || &self.zones[node.zone as usize];
         match &node.kind {
-            Kind::Above => Found::Outside,
+            Kind::Above | Kind::Cut(_) | Kind::Glue(_) => Found::Outside,
             Kind::Records(sets) if left == 0 => Found::Name(zone(), sets),
             Kind::Records(_) => match self.nodes.get(node.wildcard as usize) {
                 Some(Node { kind: Kind::Records(sets), .. }) => Found::Name(zone(), sets),
                 _ => Found::Nothing(zone()),
             },
-            Kind::Cut(sets) | Kind::Glue(sets) => {
-                let start = if left < labels.count() { labels.start(left) } else { 0 };
-                Found::Delegation(zone(), Cut { start, sets })
-            }
             Kind::Farm(farm) => {
                 Found::Farm(zone(), in_front(&self.farms[*farm as usize], wire, &labels, left))
             }
@@ -270,188 +262,6 @@ fn span(wire: &[u8], labels: &Labels, from: usize, to: usize) -> (Range<usize>, 
     }
     let nearest = labels.text(wire, to - 1);
     (labels.start(from)..nearest.end, nearest)
-}
-
-/// An index in the making.
-#[derive(Default)]
-struct Build {
-    zones: Vec<Zone>,
-    nodes: Vec<Node>,
-    numbers: HashMap<Box<[u8]>, u32>,
-    errors: Vec<ZoneError>,
-}
-
-impl Build {
-    fn zones(&mut self, contents: &[ZoneContent]) {
-        for content in contents {
-            let wire = name::to_lower_wire(&content.apex);
-            if let Some(other) = self.zones.iter().find(|zone| *zone.wire == *wire) {
-                let problem = Problem::ZoneTwice { apex: content.apex.clone(), other: other.file.clone() };
-                self.errors.push(ZoneError { file: content.file.clone(), line: 0, problem });
-            }
-            let minimum = match &content.soa.data {
-                RData::SOA(SOA { minimum, .. }) => *minimum,
-                _ => 0,
-            };
-            let mut negative = content.soa.clone();
-            negative.ttl = negative.ttl.min(minimum);
-            let phys = content.apex.prepend_label("phys").unwrap_or_else(|_| content.apex.clone());
-            let hash = hash(&wire);
-            let file = content.file.clone();
-            self.zones.push(Zone {
-                apex: content.apex.clone(),
-                phys,
-                negative,
-                wire: wire.into(),
-                hash,
-                file,
-            });
-        }
-        // Every name above an apex is there, so that a walk from the root finds its way.
-        for number in 0..self.zones.len() {
-            let wire = self.zones[number].wire.clone();
-            suffixes(&wire).for_each(|above| self.node(above, 0, Kind::Above));
-        }
-        for number in 0..self.zones.len() {
-            let wire = self.zones[number].wire.clone();
-            let apex = self.numbers[&wire] as usize;
-            self.nodes[apex].zone = number as u32;
-            self.nodes[apex].kind = Kind::Records(Box::default());
-        }
-    }
-
-    /// Adds a node, unless there is one of this name.
-    fn node(&mut self, wire: &[u8], zone: u32, kind: Kind) {
-        if !self.numbers.contains_key(wire) {
-            self.numbers.insert(wire.into(), self.nodes.len() as u32);
-            let hash = hash(wire);
-            self.nodes.push(Node { name: wire.into(), hash, zone, wildcard: NONE, kind });
-        }
-    }
-
-    fn records(&mut self, number: usize, content: &ZoneContent, all: &[ZoneContent]) {
-        let apex = self.zones[number].wire.clone();
-        let mut names: BTreeMap<Vec<u8>, Vec<RrSet>> = BTreeMap::new();
-        for entry in &content.entries {
-            let wire = name::to_lower_wire(&entry.record.name);
-            // What belongs to another of our zones is that one's; the parent has it only as glue.
-            let deepest = all
-                .iter()
-                .filter(|other| other.apex.zone_of(&entry.record.name))
-                .map(|other| other.apex.len())
-                .max();
-            if deepest == Some(content.apex.len()) {
-                add(names.entry(wire).or_default(), &entry.record);
-            }
-        }
-        let has_ns = |sets: &[RrSet]| sets.iter().any(|set| set.kind == RecordType::NS);
-        let cuts: HashSet<Vec<u8>> = names
-            .iter()
-            .filter(|(wire, sets)| ***wire != *apex && has_ns(sets))
-            .map(|(wire, _)| wire.clone())
-            .collect();
-        let zone = number as u32;
-        for (wire, sets) in names {
-            let below = suffixes(&wire).skip(1).any(|above| cuts.contains(above));
-            let is_cut = cuts.contains(&wire);
-            let sets = sets.into_boxed_slice();
-            if !below {
-                let above = suffixes(&wire).take_while(|above| **above != *apex);
-                above.skip(1).for_each(|above| self.node(above, zone, Kind::Records(Box::default())));
-            }
-            let kind = match (below, is_cut) {
-                (true, _) => Kind::Glue(sets),
-                (_, true) => Kind::Cut(sets),
-                _ => Kind::Records(sets),
-            };
-            match self.numbers.get(wire.as_slice()) {
-                Some(&node) => self.nodes[node as usize].kind = kind,
-                None => self.node(&wire, zone, kind),
-            }
-        }
-    }
-
-    /// Farms and reserved names are children of the apex, so the label next to it tells.
-    fn check_reserved(&mut self, content: &ZoneContent, farms: &[Arc<Farm>]) {
-        let apex = name::to_lower_wire(&content.apex);
-        let by_label: HashMap<&[u8], &Arc<Farm>> =
-            farms.iter().map(|farm| (farm.name().as_str().as_bytes(), farm)).collect();
-        for entry in &content.entries {
-            let owner = entry.record.name.clone();
-            let wire = name::to_lower_wire(&owner);
-            let Some(top) = suffixes(&wire).take_while(|above| **above != *apex).last() else { continue };
-            let label = &top[1..=usize::from(top[0])];
-            let problem = if [&b"phys"[..], b"all", b"spares"].contains(&label) {
-                Problem::Reserved { owner, word: String::from_utf8_lossy(label).into_owned() }
-            } else if let Some(farm) = by_label.get(label) {
-                Problem::FarmName { owner, farm: farm.name().clone() }
-            } else {
-                continue;
-            };
-            self.errors.push(ZoneError { file: content.file.clone(), line: entry.line, problem });
-        }
-    }
-
-    fn farms(&mut self, content: &ZoneContent, farms: &[Arc<Farm>]) {
-        let apex = name::to_lower_wire(&content.apex);
-        let child = |label: &str| [&[label.len() as u8], label.as_bytes(), &apex].concat();
-        self.node(&child("spares"), 0, Kind::Gate(Form::Spares));
-        self.node(&child("all"), 0, Kind::Gate(Form::All));
-        self.node(&child("phys"), 0, Kind::Phys);
-        for (number, farm) in farms.iter().enumerate() {
-            self.node(&child(farm.name().as_str()), 0, Kind::Farm(number as u32));
-        }
-    }
-
-    fn finish(mut self, farms: &[Arc<Farm>]) -> Zones {
-        let mut wildcards = Vec::new();
-        for (number, node) in self.nodes.iter().enumerate() {
-            if let (Some(parent), Kind::Records(_)) = (node.name.strip_prefix(b"\x01*"), &node.kind) {
-                wildcards.extend(self.numbers.get(parent).map(|&parent| (parent, number as u32)));
-            }
-        }
-        for (parent, wildcard) in wildcards {
-            self.nodes[parent as usize].wildcard = wildcard;
-        }
-        let mut index = HashTable::with_capacity(self.nodes.len());
-        for number in 0..self.nodes.len() as u32 {
-            let hash = |&number: &u32| self.nodes[number as usize].hash;
-            index.insert_unique(hash(&number), number, hash);
-        }
-        Zones { zones: self.zones, nodes: self.nodes, index, farms: farms.to_vec() }
-    }
-}
-
-fn add(sets: &mut Vec<RrSet>, record: &Record) {
-    let kind = record.record_type();
-    match sets.iter_mut().find(|set| set.kind == kind) {
-        Some(set) => {
-            set.ttl = set.ttl.min(record.ttl);
-            // RFC 2181, 5: an RRset holds no two equal records.
-            if !set.data.contains(&record.data) {
-                set.data.push(record.data.clone());
-            }
-        }
-        None => sets.push(RrSet { kind, ttl: record.ttl, data: vec![record.data.clone()] }),
-    }
-}
-
-/// A name, its parent, and so on to the root.
-fn suffixes(wire: &[u8]) -> impl Iterator<Item = &[u8]> {
-    fn parent<'a>(wire: &&'a [u8]) -> Option<&'a [u8]> {
-        match wire.first() {
-            Some(&length) if length != 0 => wire.get(1 + usize::from(length)..),
-            _ => None,
-        }
-    }
-    std::iter::successors(Some(wire), parent)
-}
-
-fn hash(wire: &[u8]) -> u64 {
-    let Some(labels) = Labels::of(wire) else { return ROOT_HASH };
-    (0..labels.count())
-        .rev()
-        .fold(ROOT_HASH, |hash, index| name::extend_hash(hash, labels.label(wire, index)))
 }
 
 #[cfg(test)]

@@ -7,15 +7,16 @@
 
 mod data;
 mod entry;
+mod problem;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use hickory_proto::rr::{Name, Record, RecordType};
-
-use crate::balance;
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use entry::{Entries, Entry, Token};
+
+pub use problem::{Problem, ZoneError};
 
 /// The records of one zone, checked.
 #[derive(Debug, Clone)]
@@ -41,183 +42,8 @@ pub struct ZoneEntry {
     pub line: usize,
 }
 
-/// What is wrong, and where.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}: {problem}", place(.file, *.line))]
-pub struct ZoneError {
-    /// The file.
-    pub file: PathBuf,
-    /// The line, from 1; 0 if it is about the file as a whole.
-    pub line: usize,
-    /// What.
-    pub problem: Problem,
-}
-
-fn place(file: &Path, line: usize) -> String {
-    if line == 0 { file.display().to_string() } else { format!("{}:{line}", file.display()) }
-}
-
-/// What may be wrong with a zone file.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
-    /// The file, or one that it includes, cannot be read.
-    #[error("cannot be read: {0}")]
-    Unreadable(String),
-    /// Files that include each other, or too deep.
-    #[error("$INCLUDE goes deeper than {MAX_INCLUDES} files")]
-    IncludeDepth,
-    /// `(` without `)`.
-    #[error("a parenthesis is opened here and never closed")]
-    OpenParenthesis,
-    /// `)` without `(`.
-    #[error("')' without '(' before it")]
-    CloseParenthesis,
-    /// A quoted text that does not end on its line.
-    #[error("a quoted text is not closed on its line")]
-    OpenQuote,
-    /// `\` with nothing, or with digits that are no octet.
-    #[error("{0}: '\\' is followed by one character or by three decimal digits up to 255")]
-    Escape(String),
-    /// A directive that nobody knows.
-    #[error("{0}: the directives are $ORIGIN, $TTL and $INCLUDE")]
-    Directive(String),
-    /// A directive with too few or too many words.
-    #[error("{0} takes {1}")]
-    DirectiveWords(String, &'static str),
-    /// A name that is none.
-    #[error("{0}: no domain name: labels have 1 to 63 octets, a name at most 255")]
-    Name(String),
-    /// A time to live that is none.
-    #[error("{0}: no time to live; write seconds, or 1h30m, up to 2147483647 seconds")]
-    Ttl(String),
-    /// A record whose TTL is told nowhere.
-    #[error("no time to live: give this record one, or write $TTL above it")]
-    NoTtl,
-    /// A line that begins with blanks before any owner was named.
-    #[error("no owner: a line that begins with a blank goes on with the owner above it, and there is none")]
-    NoOwner,
-    /// Another class.
-    #[error("class {0}: only IN is served")]
-    Class(String),
-    /// A word where a type should stand.
-    #[error("{0}: no record type; write OWNER [TTL] [IN] TYPE DATA")]
-    Type(String),
-    /// Nothing where a type should stand.
-    #[error("the record ends before its type; write OWNER [TTL] [IN] TYPE DATA")]
-    NoType,
-    /// A type that does not belong in a zone file.
-    #[error("{0}: {1}")]
-    TypeNotHere(RecordType, &'static str),
-    /// Data that its type does not have.
-    #[error("{kind}: {what}")]
-    Data {
-        /// The type.
-        kind: RecordType,
-        /// What is wrong, and what would be right.
-        what: String,
-    },
-    /// A record of another zone.
-    #[error("{owner} is outside the zone {apex}; a name without a final dot is relative to $ORIGIN")]
-    Outside {
-        /// The owner.
-        owner: Name,
-        /// The zone.
-        apex: Name,
-    },
-    /// No SOA record.
-    #[error("no SOA record at {apex}; write `@ SOA ns hostmaster 1 3600 600 86400 1`")]
-    NoSoa {
-        /// The zone.
-        apex: Name,
-    },
-    /// A second SOA record.
-    #[error("a second SOA record; the first one is at line {first}")]
-    SecondSoa {
-        /// Its line.
-        first: usize,
-    },
-    /// A SOA record elsewhere.
-    #[error("SOA at {owner}: it belongs to the zone's own name, {apex}")]
-    SoaElsewhere {
-        /// The owner.
-        owner: Name,
-        /// The zone.
-        apex: Name,
-    },
-    /// No NS record.
-    #[error("no NS record at {apex}; write `@ NS ns` and the address of ns")]
-    NoNs {
-        /// The zone.
-        apex: Name,
-    },
-    /// CNAME beside others.
-    #[error("{owner} has a CNAME and other records (line {other}); a CNAME stands alone")]
-    CnameBeside {
-        /// The owner.
-        owner: Name,
-        /// The line of one of the others.
-        other: usize,
-    },
-    /// Two different CNAME records.
-    #[error("{owner} has two CNAME records (line {other}); it can have one")]
-    TwoCnames {
-        /// The owner.
-        owner: Name,
-        /// The line of the other one.
-        other: usize,
-    },
-    /// A delegation of a wildcard (RFC 4592, 4.2).
-    #[error("{owner}: a wildcard cannot be delegated")]
-    WildcardNs {
-        /// The owner.
-        owner: Name,
-    },
-    /// A name server in this zone that has no address in it.
-    #[error("name server {server} is in this zone but has no address in it; add an A or AAAA record")]
-    NoAddress {
-        /// The server.
-        server: Name,
-    },
-    /// A record that no query will ever reach.
-    #[error(
-        "{owner} {kind} is hidden by the delegation of {cut}; only addresses of name servers are of use there"
-    )]
-    Hidden {
-        /// The owner.
-        owner: Name,
-        /// The type.
-        kind: RecordType,
-        /// The delegation.
-        cut: Name,
-    },
-    /// Two zones of one name.
-    #[error("zone {apex} is also that of {}", .other.display())]
-    ZoneTwice {
-        /// The zone.
-        apex: Name,
-        /// The other file.
-        other: PathBuf,
-    },
-    /// A record that bears the name of a farm, or stands below one.
-    #[error("{owner} is the name of farm {farm} or below it; rename the farm, or take the record out")]
-    FarmName {
-        /// The owner.
-        owner: Name,
-        /// The farm.
-        farm: balance::Name,
-    },
-    /// A record under a name that the server answers itself.
-    #[error("{owner}: {word} below the zone's name is reserved; rename the record")]
-    Reserved {
-        /// The owner.
-        owner: Name,
-        /// The reserved word.
-        word: String,
-    },
-}
-
 /// How deep files may include one another.
-const MAX_INCLUDES: usize = 8;
+pub const MAX_INCLUDES: usize = 8;
 
 impl ZoneContent {
     /// Reads the zone `apex` from a file. Problems of all lines come at once.
@@ -232,7 +58,7 @@ impl ZoneContent {
         let mut apex = apex.clone();
         apex.set_fqdn(true);
         let mut reading = Reading { apex: &apex, records: Vec::new(), errors: Vec::new() };
-        let mut state = State { origin: apex.clone(), owner: None, default_ttl: None, last_ttl: None };
+        let mut state = State { origin: apex.clone(), owner: Owner::None, default_ttl: None, last_ttl: None };
         reading.file(file, text, &mut state, 0);
         let Reading { records, mut errors, .. } = reading;
         let (soa, warnings) = check(file, &apex, &records, &mut errors);
@@ -242,7 +68,14 @@ impl ZoneContent {
                     records.into_iter().map(|(_, line, record)| ZoneEntry { record, line }).collect();
                 Ok(Self { apex, file: file.to_owned(), soa, entries, warnings })
             }
-            _ => Err(errors),
+            _ => {
+                // In the order in which one reads: this file from top to bottom, included ones after it, what is missing last.
+                let line = |error: &ZoneError| if error.line == 0 { usize::MAX } else { error.line };
+                errors.sort_by_key(|error| {
+                    (error.line == 0, error.file != file, error.file.clone(), line(error))
+                });
+                Err(errors)
+            }
         }
     }
 }
@@ -262,9 +95,20 @@ struct Reading<'a> {
 #[derive(Clone)]
 struct State {
     origin: Name,
-    owner: Option<Name>,
+    owner: Owner,
     default_ttl: Option<u32>,
     last_ttl: Option<u32>,
+}
+
+/// Whom a line belongs to that begins with a blank.
+#[derive(Clone)]
+enum Owner {
+    /// Nobody yet.
+    None,
+    /// An owner that could not be read, which was said where it stands.
+    Broken,
+    /// This one.
+    Is(Name),
 }
 
 impl Reading<'_> {
@@ -329,13 +173,11 @@ impl Reading<'_> {
     /// `[OWNER] [TTL] [CLASS] TYPE DATA`, TTL and class in either order.
     fn record(&mut self, file: &Path, entry: &Entry, state: &mut State) -> Result<(), Problem> {
         let mut tokens = entry.tokens.as_slice();
-        if !entry.same_owner {
-            if let [owner, rest @ ..] = tokens {
-                tokens = rest;
-                // What follows a broken owner must not be added to the one before it.
-                state.owner = None;
-                state.owner = Some(data::name(owner, &state.origin)?);
-            }
+        if let (false, [owner, rest @ ..]) = (entry.same_owner, tokens) {
+            tokens = rest;
+            // What follows a broken owner is not to be added to the one before it.
+            state.owner = Owner::Broken;
+            state.owner = Owner::Is(data::name(owner, &state.origin)?);
         }
         let (mut ttl, mut class) = (None, false);
         let kind = loop {
@@ -350,10 +192,14 @@ impl Reading<'_> {
             }
         };
         let content = data::read(kind, tokens, &state.origin)?;
-        let owner = state.owner.clone().ok_or(Problem::NoOwner)?;
+        let owner = match &state.owner {
+            Owner::Is(owner) => owner.clone(),
+            Owner::Broken => return Ok(()),
+            Owner::None => return Err(Problem::NoOwner),
+        };
         state.last_ttl = ttl.or(state.last_ttl);
         let soa_minimum = match &content {
-            hickory_proto::rr::RData::SOA(soa) => Some(soa.minimum),
+            RData::SOA(soa) => Some(soa.minimum),
             _ => None,
         };
         // RFC 2308, 4: $TTL; RFC 1035, 5.1: else the last TTL that was stated; a SOA record lends its minimum.
@@ -362,7 +208,7 @@ impl Reading<'_> {
             state.last_ttl = state.last_ttl.or(Some(ttl));
         }
         if !self.apex.zone_of(&owner) {
-            return Err(Problem::Outside { owner, apex: self.apex.clone() });
+            return Err(Problem::Outside { owner: owner.to_string(), apex: self.apex.to_string() });
         }
         self.records.push((file.to_owned(), entry.line, Record::from_rdata(owner, ttl, content)));
         Ok(())
@@ -382,16 +228,16 @@ fn check(
     for entry in records {
         let (place, line, record) = entry;
         owners.entry(&record.name).or_default().push(entry);
-        let owner = record.name.clone();
+        let owner = record.name.to_string();
         match (record.record_type(), soa) {
-            (RecordType::SOA, _) if owner != *apex => {
-                errors.push(error(place, *line, Problem::SoaElsewhere { owner, apex: apex.clone() }));
+            (RecordType::SOA, _) if record.name != *apex => {
+                errors.push(error(place, *line, Problem::SoaElsewhere { owner, apex: apex.to_string() }));
             }
             (RecordType::SOA, Some((first, _))) => {
                 errors.push(error(place, *line, Problem::SecondSoa { first }));
             }
             (RecordType::SOA, None) => soa = Some((*line, record)),
-            (RecordType::NS, _) if owner.is_wildcard() => {
+            (RecordType::NS, _) if record.name.is_wildcard() => {
                 errors.push(error(place, *line, Problem::WildcardNs { owner }));
             }
             _ => {}
@@ -400,7 +246,7 @@ fn check(
     for (owner, entries) in &owners {
         let mut cnames = entries.iter().filter(|entry| entry.2.record_type() == RecordType::CNAME);
         let Some((place, line, first)) = cnames.next() else { continue };
-        let owner = (*owner).clone();
+        let owner = owner.to_string();
         if let Some(other) = entries.iter().find(|entry| entry.2.record_type() != RecordType::CNAME) {
             errors.push(error(place, *line, Problem::CnameBeside { owner, other: other.1 }));
         } else if let Some(other) = cnames.find(|entry| entry.2.data != first.data) {
@@ -415,10 +261,10 @@ fn check(
     // Anything else that is missing may be in a line that was refused.
     let whole = errors.is_empty();
     if soa.is_none() && !errors.iter().any(|error| matches!(error.problem, Problem::SoaElsewhere { .. })) {
-        errors.push(error(file, 0, Problem::NoSoa { apex: apex.clone() }));
+        errors.push(error(file, 0, Problem::NoSoa { apex: apex.to_string() }));
     }
     if whole && !has(apex, &[RecordType::NS]) {
-        errors.push(error(file, 0, Problem::NoNs { apex: apex.clone() }));
+        errors.push(error(file, 0, Problem::NoNs { apex: apex.to_string() }));
     }
     let mut warnings = Vec::new();
     for (place, line, record) in records {
@@ -428,12 +274,17 @@ fn check(
             .find(|above| has(above, &[RecordType::NS]));
         let kind = record.record_type();
         if let Some(cut) = cut.filter(|_| !kind.is_ip_addr()) {
-            warnings.push(error(place, *line, Problem::Hidden { owner: record.name.clone(), kind, cut }));
+            warnings.push(error(
+                place,
+                *line,
+                Problem::Hidden { owner: record.name.to_string(), kind, cut: cut.to_string() },
+            ));
         }
-        if let hickory_proto::rr::RData::NS(server) = &record.data {
-            if apex.zone_of(&server.0) && !has(&server.0, &[RecordType::A, RecordType::AAAA]) {
-                warnings.push(error(place, *line, Problem::NoAddress { server: server.0.clone() }));
-            }
+        if let RData::NS(server) = &record.data
+            && apex.zone_of(&server.0)
+            && !has(&server.0, &[RecordType::A, RecordType::AAAA])
+        {
+            warnings.push(error(place, *line, Problem::NoAddress { server: server.0.to_string() }));
         }
     }
     (soa.map(|(_, record)| record.clone()), warnings)

@@ -2,4 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod dns_packets;
+mod dns_table;
+mod dns_tcp;
 mod house;
