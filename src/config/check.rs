@@ -12,12 +12,14 @@ mod sections;
 mod unknown;
 mod zones;
 
+pub use fallback::farm_label;
 pub use zones::resolve;
 
 use std::net::IpAddr;
 
+use super::effective::effective;
 use super::file::{Node, Origin, Shape, Typed};
-use super::path::{Path, Step};
+use super::path::Path;
 use super::problem::{Place, Problem, Problems};
 use super::{Config, Shutdown};
 use crate::balance::Plan;
@@ -41,9 +43,21 @@ pub fn check(typed: &Typed) -> Result<Config, Problems> {
     let plan = Plan { backends, farms };
 
     let found = std::mem::take(&mut check.found);
-    match Problems::gather(check.locate(found)) {
+    let problems = check.locate(found).into_iter().chain(typed.noted.iter().cloned());
+    match Problems::gather(problems.collect()) {
         Some(problems) => Err(problems),
-        None => Ok(Config { zones, state_dir, dns, http, access, plan, hosts, log, shutdown }),
+        None => Ok(Config {
+            zones,
+            state_dir,
+            dns,
+            http,
+            access,
+            plan,
+            hosts,
+            log,
+            shutdown,
+            shown: effective(typed),
+        }),
     }
 }
 
@@ -136,9 +150,4 @@ fn words(node: Node<'_>) -> String {
         Shape::List(_) => "a list".to_owned(),
         Shape::Table => "a table".to_owned(),
     }
-}
-
-/// A path that ends in this key.
-fn ends_in(path: &Path<'_>, key: &str) -> bool {
-    path.steps().last() == Some(Step::Key(key))
 }

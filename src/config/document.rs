@@ -61,8 +61,6 @@ impl<'t> Document<'t> {
                     let value = list.get(item)?;
                     (value.span().start, value)
                 }
-                // A single value stands for a list of one.
-                (Step::Item(0), None, None) => continue,
                 _ => return None,
             };
             at = Some(start);
@@ -124,7 +122,7 @@ mod tests {
         assert_eq!(line(&[Key("farms"), Key("one"), Key("members"), Item(0)]), Some(4));
         assert_eq!(line(&[Key("farms"), Key("one"), Key("members"), Item(1), Key("name")]), Some(5));
         assert_eq!(line(&[Key("farms"), Key("two")]), None);
-        assert_eq!(line(&[Key("zone"), Item(0)]), Some(1), "one value stands for a list of one");
+        assert_eq!(line(&[Key("zone"), Item(0)]), None);
     }
 
     #[test]
@@ -135,7 +133,7 @@ mod tests {
             texts,
             [
                 "x.toml:2:5: not TOML: extra `=`, expected nothing",
-                "x.toml:5:1: not TOML: unclosed array, expected `]`"
+                "x.toml:4:7: not TOML: unclosed array, expected `]`"
             ]
         );
     }

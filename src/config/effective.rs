@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::check::resolve;
+use super::check::{farm_label, resolve};
 use super::document::quoted;
 use super::file::{Node, Origin, Shape, Typed};
 use super::keys::{self, Kind, SECTIONS, Section};
@@ -15,25 +15,32 @@ const FILES: [&str; 3] = ["zone_file", "state_dir", "cookie_secret_file"];
 /// The effective configuration of what was typed and found to be right.
 pub fn effective(typed: &Typed) -> String {
     let root = typed.root();
+    let zone = match root.get("zone").map(|zone| zone.shape()) {
+        Some(Shape::Text(zone)) => zone,
+        _ => "",
+    };
     let mut shown = String::new();
+    let mut show =
+        |header: &str, section, node, defaults| show(&mut shown, zone, header, section, node, defaults);
     for section in SECTIONS {
         match section.path {
-            [] => show(&mut shown, "", section, root, None),
+            [] => show("", section, root, None),
             ["farm_defaults"] => {}
             ["zones", _] => {
                 for zone in root.get("zones").into_iter().flat_map(|zones| zones.items()) {
-                    show(&mut shown, "[[zones]]", section, zone, None);
+                    show("[[zones]]", section, zone, None);
                 }
             }
             [group, _] => {
                 let defaults = root.get("farm_defaults").filter(|_| *group == "farms");
                 for (name, node) in root.get(group).into_iter().flat_map(|group| group.entries()) {
-                    show(&mut shown, &format!("[{group}.{}]", written(name)), section, node, defaults);
+                    let header = format!("[{group}.{}]", written(name));
+                    show(&header, section, node, defaults.map(|defaults| (defaults, name)));
                 }
             }
             [name, ..] => {
                 if let Some(node) = root.get(name) {
-                    show(&mut shown, section.header, section, node, None);
+                    show(section.header, section, node, None);
                 }
             }
         }
@@ -41,12 +48,20 @@ pub fn effective(typed: &Typed) -> String {
     shown
 }
 
-fn show(shown: &mut String, header: &str, section: &Section, node: Node<'_>, defaults: Option<Node<'_>>) {
+fn show(
+    shown: &mut String,
+    zone: &str,
+    header: &str,
+    section: &Section,
+    node: Node<'_>,
+    defaults: Option<(Node<'_>, &str)>,
+) {
     if !header.is_empty() {
         let _ = write!(shown, "\n{header}\n");
     }
     for key in section.keys {
-        let Some(value) = node.get(key.name).or_else(|| defaults?.get(key.name)) else {
+        let inherited = || defaults.and_then(|(defaults, _)| defaults.get(key.name));
+        let Some(value) = node.get(key.name).or_else(inherited) else {
             // Sections that people name have their defaults in the table alone.
             let default = key.default.toml().filter(|_| keys::is_named(section));
             let _ = default.map(|toml| writeln!(shown, "{} = {toml}", key.name));
@@ -55,6 +70,15 @@ fn show(shown: &mut String, header: &str, section: &Section, node: Node<'_>, def
         let text = match value.shape() {
             _ if key.kind == Kind::Secret => quoted("***"),
             Shape::Text(text) if FILES.contains(&key.name) => path(value.origin(), text),
+            // An inherited chain leaves the farm itself out.
+            _ if node.get(key.name).is_none() && key.name.starts_with("fallback") => {
+                let name = defaults.map_or("", |(_, name)| name);
+                let itself = |item: &Node<'_>| match item.shape() {
+                    Shape::Text(text) => farm_label(text, zone).eq_ignore_ascii_case(name),
+                    _ => false,
+                };
+                list(value.items().filter(|item| !itself(item)))
+            }
             _ => toml(value),
         };
         let _ = match value.origin() {
@@ -72,6 +96,11 @@ fn path(origin: Origin<'_>, text: &str) -> String {
     quoted(&path.to_string_lossy())
 }
 
+/// A list on one line.
+fn list<'n>(items: impl Iterator<Item = Node<'n>>) -> String {
+    format!("[{}]", items.map(toml).collect::<Vec<_>>().join(", "))
+}
+
 /// A value on one line.
 fn toml(node: Node<'_>) -> String {
     match node.shape() {
@@ -79,10 +108,7 @@ fn toml(node: Node<'_>) -> String {
         Shape::Whole(number) => number.to_string(),
         Shape::Number(number) => format!("{number:?}"),
         Shape::Flag(flag) => flag.to_string(),
-        Shape::List(_) => {
-            let items: Vec<_> = node.items().map(toml).collect();
-            format!("[{}]", items.join(", "))
-        }
+        Shape::List(_) => list(node.items()),
         Shape::Table => {
             let entries = node.entries().map(|(key, value)| format!("{} = {}", written(key), toml(value)));
             format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))

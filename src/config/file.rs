@@ -83,6 +83,8 @@ pub struct Typed {
     figment: Figment,
     root: Value,
     file: Text,
+    /// What was found to be wrong on the way.
+    pub noted: Vec<Problem>,
 }
 
 impl Typed {
@@ -91,7 +93,8 @@ impl Typed {
         let mut figment = Figment::from(Layer { name: BUILT_IN.into(), file: None, dict: defaults() });
         let Text { path, text } = &file;
         let document = Document::parse(path, text)?;
-        let dict = lower_names(dict(document.table()), path, &document)?;
+        let mut noted = Vec::new();
+        let dict = lower_names(dict(document.table()), path, &document, &mut noted);
         figment = figment.merge(Layer { name: path.display().to_string(), file: Some(path.clone()), dict });
         for given in given {
             figment = figment.merge(Layer { name: given.name.clone(), file: None, dict: nested(given) });
@@ -101,7 +104,7 @@ impl Typed {
             vec![Problem { place, key: String::new(), text: error.to_string() }]
         };
         let root = figment.find_value("").map_err(unmerged)?;
-        Ok(Self { figment, root, file })
+        Ok(Self { figment, root, file, noted })
     }
 
     /// The top.
@@ -190,11 +193,12 @@ impl<'a> Node<'a> {
     /// Its items; a value that is no list is the only item of one.
     pub fn items(&self) -> impl Iterator<Item = Self> + use<'a> {
         let node = *self;
-        let items = match self.value {
-            Value::Array(_, items) => items.as_slice(),
-            single => std::slice::from_ref(single),
+        let (items, single) = match self.value {
+            Value::Array(_, items) => (items.as_slice(), None),
+            _ => (&[][..], Some(node)),
         };
-        items.iter().enumerate().map(move |(place, value)| node.below(value, Step::Item(place)))
+        let below = move |(place, value)| node.below(value, Step::Item(place));
+        items.iter().enumerate().map(below).chain(single)
     }
 
     fn below(&self, value: &'a Value, step: Step<'a>) -> Self {
@@ -286,29 +290,31 @@ fn convert(value: &DeValue<'_>) -> Value {
 
 /// Names of farms and backends in lower case, so that a later layer finds them; two that then are the same are a
 /// problem.
-fn lower_names(mut dict: Dict, file: &FilePath, document: &Document<'_>) -> Result<Dict, Vec<Problem>> {
-    let mut problems = Vec::new();
+fn lower_names(mut dict: Dict, file: &FilePath, document: &Document<'_>, noted: &mut Vec<Problem>) -> Dict {
     for (section, kind) in [("backends", "backend"), ("farms", "farm")] {
         let Some(Value::Dict(_, named)) = dict.get_mut(section) else { continue };
         if named.keys().all(|name| !name.bytes().any(|byte| byte.is_ascii_uppercase())) {
             continue;
         }
-        let mut lower = Dict::new();
+        let mut lower: Map<String, (String, Value)> = Map::new();
         for (name, value) in std::mem::take(named) {
-            let path = Path::default().then(Step::Key(section)).then(Step::Key(&name));
-            if lower.insert(name.to_ascii_lowercase(), value).is_some() {
-                let line = document.line(&path).unwrap_or_default();
-                problems.push(Problem {
-                    place: Place::File { path: file.to_owned(), line, column: 0 },
-                    key: path.to_string(),
+            let line = |name: &str| {
+                let path = Path::default().then(Step::Key(section)).then(Step::Key(name));
+                document.line(&path).unwrap_or_default()
+            };
+            if let Some((other, _)) = lower.get(&name.to_ascii_lowercase()) {
+                let (first, second) = (line(other).min(line(&name)), line(other).max(line(&name)));
+                noted.push(Problem {
+                    place: Place::File { path: file.to_owned(), line: second, column: 0 },
+                    key: format!("{section}.{}", name.to_ascii_lowercase()),
                     text: format!(
-                        "{kind} {} stands twice: letter case does not matter",
-                        name.to_ascii_lowercase()
+                        "this {kind} stands twice, first on line {first}: letter case does not matter"
                     ),
                 });
             }
+            lower.insert(name.to_ascii_lowercase(), (name, value));
         }
-        *named = lower;
+        *named = lower.into_iter().map(|(name, (_, value))| (name, value)).collect();
     }
-    if problems.is_empty() { Ok(dict) } else { Err(problems) }
+    dict
 }

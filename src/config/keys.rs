@@ -148,8 +148,9 @@ const FARM: &[Key] = &[
     key(
         "answer_load",
         Scalar,
-        Is("1.0"),
-        "What one answer adds to a member's load until its next report, in the units of the formula.",
+        Nothing("1.0"),
+        "What one answer adds to a member's load until its next report, in the units of the formula. Left out: 1, or \
+         what the algorithm learns.",
     ),
     key(
         "hash_bound",
@@ -241,7 +242,7 @@ pub static SECTIONS: &[Section] = &[
                 Is("128"),
                 "Most TCP connections of one client address.",
             ),
-            key("tcp_idle", Text, Is("\"10s\""), "A TCP connection that is idle for longer is closed."),
+            key("tcp_idle", Text, Is("\"30s\""), "A TCP connection that is idle for longer is closed."),
             key("log_queries", Scalar, Is("0"), "Logs one query in so many; 0: none."),
         ],
     },
@@ -260,18 +261,23 @@ pub static SECTIONS: &[Section] = &[
             key("max_embed", Scalar, Is("16"), "Most requests in one GET, separated by ';'."),
             key("allow_diverse_multi", Scalar, Is("false"), "PATH/multi/ takes requests of different kinds."),
             key("connections", Scalar, Is("4096"), "Most connections in all."),
-            key("connections_per_client", Scalar, Is("512"), "Most connections of one client address."),
+            key(
+                "connections_per_client",
+                Scalar,
+                Is("256"),
+                "Most connections of one IPv4 address, or of one IPv6 network of 64 bits.",
+            ),
             key("header_timeout", Text, Is("\"10s\""), "A request's head must be complete within this."),
             key("body_timeout", Text, Is("\"10s\""), "A request's body must be complete within this."),
-            key("idle_timeout", Text, Is("\"75s\""), "A connection that is idle for longer is closed."),
+            key("idle_timeout", Text, Is("\"60s\""), "A connection that is idle for longer is closed."),
         ],
     },
     Section {
         path: &["access"],
         header: "[access]",
-        about: "Who may do what over HTTP: networks, and keys that count from these networks. A key comes as \
-                'Authorization: Bearer KEY' or as k=KEY. Better than here, keys come from the environment, \
-                ATHENA_ACCESS__UPDATE_KEY and so on.",
+        about: "Who may do what over HTTP: a client must be in one of these networks and, where there is a key, bring it \
+                or that of a stronger right, as 'Authorization: Bearer KEY' or as k=KEY. Better than here, keys come \
+                from the environment: ATHENA_ACCESS__UPDATE_KEY and so on.",
         keys: &[
             key("query", List, Is("[\"0.0.0.0/0\", \"::/0\"]"), "Balance and status."),
             key("update", List, Is("[\"127.0.0.0/8\", \"::1/128\"]"), "Statistics and health."),

@@ -24,6 +24,7 @@ mod template;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -56,6 +57,8 @@ pub struct Config {
     pub log: Log,
     /// `[shutdown]`
     pub shutdown: Shutdown,
+    /// All of this as a file, with the origin of each line that is no default and with secrets hidden.
+    pub shown: String,
 }
 
 /// A zone.
@@ -107,8 +110,8 @@ pub struct Dns {
     pub tcp_connections_per_client: usize,
     /// When an idle TCP connection is closed.
     pub tcp_idle: Duration,
-    /// One query in so many is logged; 0: none.
-    pub log_queries: u64,
+    /// One query in so many is logged; `None`: none.
+    pub log_queries: Option<NonZeroU32>,
 }
 
 /// How HTTP is served.
@@ -269,14 +272,6 @@ members = ["app01", "app02", "app03"]
 /// problem there is.
 pub fn load(file: Option<&Path>, given: &[Given]) -> Result<Config, Problems> {
     check::check(&typed(file, given)?)
-}
-
-/// The same as [`load`], and the effective configuration as a file, secrets hidden.
-pub fn load_and_show(file: Option<&Path>, given: &[Given]) -> Result<(Config, String), Problems> {
-    let typed = typed(file, given)?;
-    let config = check::check(&typed)?;
-    let shown = effective::effective(&typed);
-    Ok((config, shown))
 }
 
 /// The demonstration alone: no file, no environment, no flags.

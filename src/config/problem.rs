@@ -92,8 +92,9 @@ impl fmt::Display for Problems {
 /// The candidate that somebody meant who wrote `word`, if one is near.
 pub fn meant<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_ascii_lowercase();
-    // A third of the letters may be wrong; a shuffled pair counts once.
-    let most = (lower.chars().count() / 3).max(1);
+    // A third of the letters may be wrong, of short words one; a shuffled pair counts once.
+    let letters = lower.chars().count();
+    let most = if letters < 2 { 0 } else { (letters / 3).max(1) };
     let near = candidates.into_iter().filter(|candidate| candidate.len().abs_diff(lower.len()) <= most);
     near.map(|candidate| (strsim::damerau_levenshtein(&lower, candidate), candidate))
         .filter(|(distance, _)| *distance <= most)
@@ -117,7 +118,7 @@ mod tests {
         assert_eq!(meant("Thread", words), Some("threads"));
         assert_eq!(meant("max-udp", words), Some("max_udp"));
         assert_eq!(meant("zone", words), None);
-        assert_eq!(meant("", words), None);
+        assert_eq!((meant("", words), meant("b", ["a"]), meant("A", ["a"])), (None, None, Some("a")));
         assert_eq!(did_you_mean("lissen", words), "; did you mean \"listen\"?");
         assert_eq!(did_you_mean("whatever", words), "");
     }

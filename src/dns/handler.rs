@@ -268,7 +268,7 @@ impl Call<'_> {
     }
 
     /// Writes the message and counts it.
-    fn write(&self, mut outcome: Outcome, out: &mut Vec<u8>) {
+    fn write(&self, outcome: Outcome, out: &mut Vec<u8>) {
         let payload = self.query.edns.map(|edns| edns.payload);
         let limit = match self.transport {
             Transport::Udp => self.authority.udp_limit(self.client, payload),
@@ -294,10 +294,6 @@ impl Call<'_> {
         if truncated {
             writer.truncated();
             self.handler.metrics.dns.truncated.count();
-        }
-        // Cannot happen: SOA is shorter than a message. A reply that lost its records would be read as NODATA.
-        if !whole && !truncated && outcome.answers.is_empty() {
-            outcome.code = ResponseCode::ServFail;
         }
         writer.rcode(outcome.code);
         if let Some((edns, options)) = &edns {

@@ -38,8 +38,9 @@ impl Athena {
                     dns.listen = [\"127.0.0.1:0\"]\ndns.threads = 1\nhttp.listen = [\"127.0.0.1:0\"]\n";
         let file = folder.path().join("athena.toml");
         std::fs::write(&file, format!("{head}{toml}")).unwrap();
-        let config = config::load(&file).unwrap_or_else(|problems| panic!("{problems}"));
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let config = config::load(Some(&file), &[]).unwrap_or_else(|problems| panic!("{problems}"));
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let running = runtime.block_on(app::start(config)).unwrap();
         let (dns, http) = (running.dns()[0], running.http()[0]);
         Self { dns, http, folder, running: Some(running), runtime }
@@ -131,7 +132,8 @@ impl Backends {
         let listeners = loop {
             let first = TcpListener::bind(address(1, 0)).unwrap();
             let port = first.local_addr().unwrap().port();
-            let others: Result<Vec<_>, _> = (2..=count).map(|index| TcpListener::bind(address(index, port))).collect();
+            let others: Result<Vec<_>, _> =
+                (2..=count).map(|index| TcpListener::bind(address(index, port))).collect();
             if let Ok(others) = others {
                 break std::iter::once(first).chain(others).collect::<Vec<_>>();
             }
@@ -166,7 +168,11 @@ fn serve(listener: &TcpListener, name: &str, stopping: &AtomicBool) {
         let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
         while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
         let body = format!("{name}\n");
-        let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+        let _ = write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
     }
 }
 
@@ -216,7 +222,8 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        let _ = Command::new("kill").args([&format!("-{}", self.stop), &self.child.id().to_string()]).status();
+        let _ =
+            Command::new("kill").args([&format!("-{}", self.stop), &self.child.id().to_string()]).status();
         let _ = self.child.wait();
     }
 }

@@ -2,7 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod config;
+mod config_errors;
 mod dns_packets;
 mod dns_table;
 mod dns_tcp;
+mod harness;
 mod house;
+mod nginx;
+mod scenario;

@@ -80,10 +80,9 @@ fn the_loaded_get_none_the_switched_off_get_none_and_the_survivor_gets_all() {
 fn a_backend_that_refuses_connections_costs_no_request() {
     let backends = Backends::start(2);
     // A third member, where nobody listens: the example's second choice saves each of its requests.
-    let config = backends.farm("round-robin", "").replace(
-        "members = [\"app01\", \"app02\"]",
-        "members = [\"app01\", \"app02\", \"dead\"]",
-    );
+    let config = backends
+        .farm("round-robin", "")
+        .replace("members = [\"app01\", \"app02\"]", "members = [\"app01\", \"app02\", \"dead\"]");
     let config = format!("{config}[backends.dead]\naddress = \"127.0.1.77\"\n");
     let athena = Athena::start(&config);
     let nginx = Nginx::start(&athena, &backends);

@@ -332,7 +332,7 @@ fn a_proxy_that_asks_for_both_families_sees_every_member_in_both() {
     }
     let engine = Engine::new(plan, at(0)).unwrap();
     let farm = engine.farm("one").unwrap();
-    let mut ask =
+    let ask =
         |family| said(&farm.choose(&Ask { family: Some(family), ..Ask::any(at(1)) }, &mut SplitMix::new(1)));
     let pairs: Vec<_> = (0..4).map(|_| (ask(Family::V4), ask(Family::V6))).collect();
     assert!(pairs.iter().all(|(v4, v6)| v4 == v6), "{pairs:?}");

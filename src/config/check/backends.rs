@@ -45,7 +45,7 @@ impl<'a> Check<'a> {
         match Name::parse(text) {
             Ok(name) => Some(name),
             Err(error) => {
-                self.wrong(node, format!("{text:?} is no name of a {kind}: {error}"));
+                self.wrong(node, format!("wrong name of a {kind}: {error}"));
                 None
             }
         }

@@ -111,7 +111,7 @@ impl<'a> Check<'a> {
         let window = section.get("slow_start").and_then(|node| self.span_or_none(node));
         let aggression =
             section.get("slow_start_aggression").map_or(1.0, |node| self.number(node, 0.01..=100.0));
-        let answer_load = section.get("answer_load").map(|node| self.number(node, 0.0..=1e12));
+        let answer_load = section.get("answer_load").map(|node| self.number(node, 1e-6..=1e9));
         let hash_bound = section.get("hash_bound").map(|node| self.number(node, 1.0..=1e6));
 
         let mut plan = FarmPlan::new(name?, [], algorithm);
@@ -214,8 +214,11 @@ impl<'a> Check<'a> {
         let Some(text) = self.text(node) else { return algorithm::DEFAULT };
         algorithm::find(text).unwrap_or_else(|| {
             let names: Vec<_> = ALGORITHMS.iter().map(|spec| spec.name).collect();
-            let hint = did_you_mean(text, names.iter().copied());
-            self.wrong(node, format!("unknown algorithm {text:?}{hint}; known: {}", names.join(", ")));
+            let hint = match meant(text, names.iter().copied()) {
+                Some(near) => format!("did you mean {near:?}?"),
+                None => format!("known: {}", names.join(", ")),
+            };
+            self.wrong(node, format!("unknown algorithm {text:?}; {hint}"));
             algorithm::DEFAULT
         })
     }
@@ -284,10 +287,10 @@ impl<'a> Check<'a> {
 
 /// The first word in front of a parenthesis that is no function but nearly one.
 fn function(text: &str) -> Option<(&str, &'static str)> {
+    let part_of_word = |character: char| character.is_ascii_alphanumeric() || character == '_';
     text.match_indices('(').find_map(|(end, _)| {
         let before = text[..end].trim_end();
-        let start = before.rfind(|character: char| !character.is_ascii_alphanumeric() && character != '_');
-        let word = &before[start.map_or(0, |start| start + 1)..];
+        let word = before.rsplit(|character| !part_of_word(character)).next().unwrap_or_default();
         let near = meant(word, FUNCTIONS)?;
         (near != word).then_some((word, near))
     })

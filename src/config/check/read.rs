@@ -32,7 +32,7 @@ impl<'a> Check<'a> {
         choices.iter().position(|choice| *choice == text).unwrap_or_else(|| {
             let quoted: Vec<_> = choices.iter().map(|choice| format!("{choice:?}")).collect();
             let hint = did_you_mean(text, choices.iter().copied());
-            self.expected(node, &quoted.join(" or "), &hint);
+            self.expected(node, &format!("one of {}", quoted.join(", ")), &hint);
             0
         })
     }
@@ -102,6 +102,9 @@ impl<'a> Check<'a> {
         duration.unwrap_or_else(|| {
             let hint = match node.shape() {
                 Shape::Whole(number) if number >= 0 => format!("; did you mean \"{number}s\"?"),
+                Shape::Text(text) if parse_duration(&format!("{text}s")).is_some() => {
+                    format!("; did you mean \"{text}s\"?")
+                }
                 _ => String::new(),
             };
             self.expected(node, "a duration such as \"500ms\", \"15s\", \"2m\" or \"1h\"", &hint);

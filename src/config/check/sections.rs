@@ -1,6 +1,7 @@
 //! `[dns]`, `[http]`, `[access]`, `[log]`.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 
 use super::super::file::{Node, Origin};
 use super::super::{Access, Dns, Http, Level, Log, LogFormat, Secret};
@@ -26,6 +27,7 @@ impl<'a> Check<'a> {
         }
         let max_udp = self.whole_in(root, &["dns", "max_udp"], UDP_SIZES);
         let max_udp_local = self.whole_in(root, &["dns", "max_udp_local"], UDP_SIZES);
+        let log_queries = self.whole_in(root, &["dns", "log_queries"], 0..=u64::from(u32::MAX));
         let cookie_secrets = match at(root, &["dns", "cookie_secret_file"]) {
             Some(node) => self.cookie_secrets(node),
             None => Vec::new(),
@@ -49,7 +51,7 @@ impl<'a> Check<'a> {
                 CONNECTIONS,
             ),
             tcp_idle: self.span_in(root, &["dns", "tcp_idle"]),
-            log_queries: self.whole_in(root, &["dns", "log_queries"], 0..=u64::from(u32::MAX)),
+            log_queries: u32::try_from(log_queries).ok().and_then(NonZeroU32::new),
         }
     }
 

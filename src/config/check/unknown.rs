@@ -3,7 +3,7 @@
 use super::super::file::{Node, Origin, Shape};
 use super::super::keys::{self, SECTIONS};
 use super::super::path::Path;
-use super::super::problem::{did_you_mean, meant};
+use super::super::problem::meant;
 use super::Check;
 
 impl<'a> Check<'a> {
@@ -25,7 +25,7 @@ impl<'a> Check<'a> {
             if named || known.contains(&name) {
                 self.look_into(node, &below);
             } else if node.origin() != Origin::BuiltIn || !matches!(node.shape(), Shape::Table) {
-                let hint = hint(name, &here, &known);
+                let hint = hint(name, &known);
                 self.wrong(node, format!("unknown key{hint}"));
             }
         }
@@ -55,7 +55,7 @@ impl<'a> Check<'a> {
 }
 
 /// What may have been meant: a key of this section, or the same key in another one.
-fn hint(name: &str, here: &[&str], known: &[&'static str]) -> String {
+fn hint(name: &str, known: &[&'static str]) -> String {
     if let Some(near) = meant(name, known.iter().copied()) {
         return format!("; did you mean {near:?}?");
     }
@@ -65,9 +65,6 @@ fn hint(name: &str, here: &[&str], known: &[&'static str]) -> String {
             format!("; {name} stands at the top of the file, before the first section")
         }
         Some(section) => format!("; {name} stands in {}", section.header),
-        None if here.is_empty() => {
-            did_you_mean(name, SECTIONS.iter().filter_map(|section| section.path.first().copied()))
-        }
         None => format!("; known here: {}", known.join(", ")),
     }
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::{Path as FilePath, PathBuf};
 
-use super::super::file::{Node, Origin};
+use super::super::file::{Node, Origin, Shape};
 use super::super::{Records, Zone};
 use super::Check;
 
@@ -11,9 +11,11 @@ impl<'a> Check<'a> {
     /// The zone at the top and those of `[[zones]]`. `server`: the address of the name server that a zone without
     /// file names.
     pub fn zones(&mut self, root: Node<'a>, server: Option<IpAddr>) -> Vec<Zone> {
-        let further: Vec<_> = root.get("zones").into_iter().flat_map(|zones| zones.items()).collect();
+        let further = root.get("zones").into_iter().flat_map(|zones| zones.items());
+        let further: Vec<_> = further.filter(|zone| zone.shape() == Shape::Table).collect();
         let mut zones: Vec<Zone> = Vec::new();
         for section in [root].into_iter().chain(further) {
+            let file = section.get("zone_file").map(|node| self.file(node).unwrap_or_default());
             let Some(node) = section.get("zone") else {
                 self.lacks(section, "zone", "the zone's name, such as \"athena.example.\"");
                 continue;
@@ -29,10 +31,7 @@ impl<'a> Check<'a> {
             if zones.iter().any(|zone| zone.name == name) {
                 self.wrong(node, format!("zone {name} stands twice"));
             }
-            let records = match section.get("zone_file") {
-                Some(node) => Records::File(self.file(node).unwrap_or_default()),
-                None => Records::Text(plain_zone(&name, server)),
-            };
+            let records = file.map_or_else(|| Records::Text(plain_zone(&name, server)), Records::File);
             zones.push(Zone { name, records });
         }
         zones
