@@ -74,9 +74,9 @@ pub enum Failure {
     #[error("{0}")]
     Usage(String),
     /// The configuration cannot be used.
-    #[error("{} in the configuration\n{problems}", counted(.problems))]
+    #[error("{count} in the configuration\n{problems}", count = counted(problems))]
     Configuration {
-        /// What is wrong.
+        /// What is wrong with it.
         #[from]
         problems: Problems,
     },

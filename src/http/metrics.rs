@@ -46,7 +46,7 @@ pub fn write(state: &State, now: Moment, dialect: Dialect) -> String {
     let mut exposition = Exposition::new(dialect);
     write_whole(state, &mut exposition);
     write_dns(&state.metrics.dns, &mut exposition);
-    write_http(&state.metrics.http, state.connections.open(), &mut exposition);
+    write_http(&state.metrics.http, state.open_connections(), &mut exposition);
     let farms = state.engine.farm_statuses(now);
     write_farms(&farms, &mut exposition);
     write_members(&farms, &mut exposition);

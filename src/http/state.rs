@@ -53,6 +53,11 @@ impl State {
         self.options.load()
     }
 
+    /// Connections open now.
+    pub fn open_connections(&self) -> usize {
+        self.connections.open()
+    }
+
     /// Takes other options: requests that come from now on follow them, and so do the limits of new connections.
     pub fn replace_options(&self, options: Options) {
         self.options.store(Arc::new(options));

@@ -34,16 +34,21 @@ impl Athena {
         let folder = tempfile::tempdir().unwrap();
         let zone = Path::new(env!("CARGO_MANIFEST_DIR")).join("zones/athena.zone");
         std::fs::copy(zone, folder.path().join("athena.zone")).unwrap();
-        let head = "zone = \"athena.\"\nzone_file = \"athena.zone\"\n\
-                    dns.listen = [\"127.0.0.1:0\"]\ndns.threads = 1\nhttp.listen = [\"127.0.0.1:0\"]\n";
-        let file = folder.path().join("athena.toml");
-        std::fs::write(&file, format!("{head}{toml}")).unwrap();
+        let file = write(&folder, toml);
         let config = config::load(Some(&file), &[]).unwrap_or_else(|problems| panic!("{problems}"));
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let running = runtime.block_on(app::start(config)).unwrap();
         let (dns, http) = (running.dns()[0], running.http()[0]);
         Self { dns, http, folder, running: Some(running), runtime }
+    }
+
+    /// Reloads with this configuration instead. Gives what changed, or what was wrong.
+    pub fn reload(&mut self, toml: &str) -> Result<Vec<String>, String> {
+        let file = write(&self.folder, toml);
+        let config = config::load(Some(&file), &[]).map_err(|problems| problems.to_string())?;
+        let running = self.running.as_mut().unwrap();
+        self.runtime.block_on(running.reload(config)).map_err(|error| error.to_string())
     }
 
     /// Asks over UDP and gives the whole reply.
@@ -82,7 +87,7 @@ impl Athena {
     }
 
     /// Stops as SIGTERM would.
-    pub fn stop(mut self) {
+    pub fn stop(&mut self) {
         let running = self.running.take().unwrap();
         self.runtime.block_on(running.stop());
     }
@@ -94,6 +99,23 @@ impl Drop for Athena {
             self.runtime.block_on(running.stop());
         }
     }
+}
+
+/// Writes a configuration with zone and listeners added where it names none.
+fn write(folder: &tempfile::TempDir, toml: &str) -> PathBuf {
+    let usual = [
+        ("zone", "\"athena.\""),
+        ("zone_file", "\"athena.zone\""),
+        ("dns.listen", "[\"127.0.0.1:0\"]"),
+        ("dns.threads", "1"),
+        ("http.listen", "[\"127.0.0.1:0\"]"),
+    ];
+    let missing =
+        usual.iter().filter(|(key, _)| !toml.lines().any(|line| line.starts_with(&format!("{key} ="))));
+    let head: String = missing.map(|(key, value)| format!("{key} = {value}\n")).collect();
+    let file = folder.path().join("athena.toml");
+    std::fs::write(&file, format!("{head}{toml}")).unwrap();
+    file
 }
 
 fn rand_id() -> u16 {
@@ -109,6 +131,7 @@ pub struct Response {
 
 /// One HTTP request on a connection of its own.
 pub fn get(server: SocketAddr, path: &str, host: &str) -> Response {
+    let path = path.replace(' ', "%20").replace('"', "%22");
     let mut stream = TcpStream::connect(server).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
