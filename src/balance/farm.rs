@@ -292,17 +292,40 @@ impl Farm {
 
     /// The same, with up to `most` different members, best first. Only the first of them is counted as chosen.
     pub fn choose_several(&self, ask: &Ask<'_>, most: usize, random: &mut dyn Random) -> Choice {
+        self.choose_in(self.view.load(), ask, most, random)
+    }
+
+    /// The same as [`choose`](Self::choose), from a [`view`](Self::view) of this farm that the caller has looked at, which
+    /// saves taking it twice.
+    #[inline]
+    pub fn choose_from(&self, view: Guard<Arc<View>>, ask: &Ask<'_>, random: &mut dyn Random) -> Choice {
+        self.choose_in(view, ask, 1, random)
+    }
+
+    fn choose_in(
+        &self,
+        view: Guard<Arc<View>>,
+        ask: &Ask<'_>,
+        most: usize,
+        random: &mut dyn Random,
+    ) -> Choice {
         match ask.stick {
-            Stick::No | Stick::Key(_) => self.choose_freely(ask, most, random),
+            Stick::No | Stick::Key(_) => self.choose_freely(view, ask, most, random),
             Stick::Token(_) | Stick::Failed(_) => self.choose_by_token(ask, most, random),
         }
     }
 
     /// The choice, whatever a token says.
     #[inline]
-    pub(super) fn choose_freely(&self, ask: &Ask<'_>, most: usize, random: &mut dyn Random) -> Choice {
+    pub(super) fn choose_freely(
+        &self,
+        view: Guard<Arc<View>>,
+        ask: &Ask<'_>,
+        most: usize,
+        random: &mut dyn Random,
+    ) -> Choice {
         let count_elsewhere = || self.count.elsewhere.fetch_add(1, Relaxed);
-        let choice = self.at_source(ask, |farm, view| {
+        let choice = self.at_source(view, ask, |farm, view| {
             let choice = farm.choose_member(view, ask, most, random);
             // Its own members' choices are counted by their tickets.
             if matches!(choice, Choice::Member(_)) && !std::ptr::eq(farm, self) {
@@ -319,13 +342,17 @@ impl Farm {
     /// Everybody who may be chosen, best first as the rule sees them now. Moves no rotation and counts nothing: it tells
     /// what a choice would look at.
     pub fn rank(&self, ask: &Ask<'_>, random: &mut dyn Random) -> Choice {
-        self.at_source(ask, |farm, view| farm.rank_members(view, ask, random))
+        self.at_source(self.view.load(), ask, |farm, view| farm.rank_members(view, ask, random))
     }
 
     /// Asks `members` of the farm whose members are given, or tells what there is instead.
     #[inline]
-    fn at_source(&self, ask: &Ask<'_>, members: impl FnOnce(&Self, Guard<Arc<View>>) -> Choice) -> Choice {
-        let view = self.view.load();
+    fn at_source(
+        &self,
+        view: Guard<Arc<View>>,
+        ask: &Ask<'_>,
+        members: impl FnOnce(&Self, Guard<Arc<View>>) -> Choice,
+    ) -> Choice {
         match &view.source {
             ViewSource::Members => members(self, view),
             ViewSource::Farm(farm) => match farm.view.load() {

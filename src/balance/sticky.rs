@@ -87,9 +87,9 @@ impl Farm {
             Stick::Failed(TokenError::Malformed) => (None, &counts.malformed),
             Stick::Failed(TokenError::Expired) => (None, &counts.expired),
             Stick::Failed(TokenError::Forged) => (None, &counts.forged),
-            Stick::No | Stick::Key(_) => return self.choose_freely(ask, most, random),
+            Stick::No | Stick::Key(_) => return self.choose_freely(self.view(), ask, most, random),
         };
-        let choice = followed.unwrap_or_else(|| self.choose_freely(ask, most, random));
+        let choice = followed.unwrap_or_else(|| self.choose_freely(self.view(), ask, most, random));
         if matches!(choice, Choice::Member(_) | Choice::Elsewhere(_)) {
             count.fetch_add(1, Relaxed);
         }
@@ -135,7 +135,7 @@ impl Farm {
             return Ok(None);
         }
         let farm = self.common.farm(token.target()).ok_or(Foreign)?;
-        let choice = farm.choose_freely(&Ask { stick: Stick::No, ..*ask }, most, random);
+        let choice = farm.choose_freely(farm.view(), &Ask { stick: Stick::No, ..*ask }, most, random);
         if matches!(choice, Choice::Member(_) | Choice::Elsewhere(_)) {
             self.count.elsewhere.fetch_add(1, Relaxed);
         }

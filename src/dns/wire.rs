@@ -102,8 +102,11 @@ impl Wire {
         let subnet_key =
             subnet.filter(|subnet| labels.is_empty() && subnet.prefix > 0 && view.algorithm().sees_key);
         let key = subnet_key.map_or(labels, |subnet| subnet.address);
+        let ttl = view.ttl();
         let ask = Ask { family: Some(family), key, stick, again: false, now };
-        let Choice::Member(chosen) = found.farm.choose(&ask, &mut self.random) else { return None };
+        let Choice::Member(chosen) = found.farm.choose_from(view, &ask, &mut self.random) else {
+            return None;
+        };
         let (four, six);
         let address: &[u8] = match family {
             Family::V4 => {
@@ -143,7 +146,7 @@ impl Wire {
         place[2] = 0x84 | u8::from(recursion_desired);
         place[3] = u8::from(checking_disabled) << 4;
         place[4..HEADER].copy_from_slice(&[0, 1, 0, 1, 0, 0, 0, u8::from(!end.is_empty())]);
-        let at = write_record(place, at, kind, view.ttl(), address);
+        let at = write_record(place, at, kind, ttl, address);
         let at = put(place, at, end.octets());
         self.counts.answered += 1;
         Some(at)
