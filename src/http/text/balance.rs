@@ -11,10 +11,10 @@ use super::format::{Format, Record};
 use super::query::Request;
 use super::records::{Backend, NONE};
 use super::{Asked, Sheet};
-use crate::balance::farm::Machine;
 use crate::balance::plan::{Fallback, UrlHost};
 use crate::balance::random::SplitMix;
 use crate::balance::status::BackendStatus;
+use crate::balance::view::Machine;
 use crate::balance::{Ask, Choice};
 use crate::http::error::{Error, shown};
 
