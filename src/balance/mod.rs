@@ -14,10 +14,15 @@
 //! | [`gauge`] | the few numbers that reports write while choices read |
 //! | [`load`] | a farm's formula over statistics |
 //! | [`algorithm`] | the rules, one file each |
+//! | [`token`], [`sticky`] | sticky tokens and KEYs, and who is given for them |
+//! | [`again`], [`suspicion`] | second tries, and what they say of a member |
+//! | [`common`] | what the farms of an engine share |
 //! | [`name`], [`statistics`], [`moment`], [`random`] | the words the others are written in |
 
+pub mod again;
 pub mod algorithm;
 mod backend;
+pub mod common;
 pub mod durable;
 pub mod engine;
 pub mod farm;
@@ -29,6 +34,9 @@ pub mod plan;
 pub mod random;
 pub mod statistics;
 pub mod status;
+pub mod sticky;
+pub mod suspicion;
+pub mod token;
 pub mod update;
 
 pub use engine::Engine;
@@ -36,4 +44,5 @@ pub use farm::{Ask, Choice, Family, Farm};
 pub use moment::Moment;
 pub use name::Name;
 pub use plan::Plan;
+pub use sticky::Stick;
 pub use update::{Refusal, Update};

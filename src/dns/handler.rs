@@ -268,7 +268,7 @@ impl Call<'_> {
     }
 
     /// Writes the message and counts it.
-    fn write(&self, mut outcome: Outcome, out: &mut Vec<u8>) {
+    fn write(&self, outcome: Outcome, out: &mut Vec<u8>) {
         let payload = self.query.edns.map(|edns| edns.payload);
         let limit = match self.transport {
             Transport::Udp => self.authority.udp_limit(self.client, payload),
@@ -294,10 +294,6 @@ impl Call<'_> {
         if truncated {
             writer.truncated();
             self.handler.metrics.dns.truncated.count();
-        }
-        // Cannot happen: SOA is shorter than a message. A reply that lost its records would be read as NODATA.
-        if !whole && !truncated && outcome.answers.is_empty() {
-            outcome.code = ResponseCode::ServFail;
         }
         writer.rcode(outcome.code);
         if let Some((edns, options)) = &edns {
@@ -364,7 +360,7 @@ impl Call<'_> {
     /// One line for one in so many queries, if the operator asked for it.
     fn log(&self, code: ResponseCode, seen: &AtomicU64) {
         let Some(every) = self.authority.options.log_queries else { return };
-        if seen.fetch_add(1, Relaxed) % u64::from(every.get()) != 0 {
+        if !seen.fetch_add(1, Relaxed).is_multiple_of(u64::from(every.get())) {
             return;
         }
         let question = self.query.question.as_ref();

@@ -1,8 +1,9 @@
 //! DNS: the only room of the house that imports hickory.
 //!
-//! A message goes from [`server`] (TCP) or the UDP loop to [`handler`], bytes in, bytes out; the handler lets [`query`] read
-//! it, asks [`responder`] for a [`responder::Reply`], which looks the name up in [`zone`], and lets [`message`] write it.
-//! Only `server` does I/O.
+//! A datagram comes through [`udp`], and [`wire`] answers it from bytes to bytes if it is the plain query for a farm. Everything
+//! else, and whatever comes over TCP ([`server`]), goes to [`handler`], bytes in, bytes out: it lets [`query`] read the
+//! message, asks [`responder`] for a [`responder::Reply`], which looks the name up in [`zone`], and lets [`message`] write
+//! it. Only `udp` and `server` do I/O; [`zonefile`] reads its files.
 //!
 //! | standard | what of it | where |
 //! | --- | --- | --- |
@@ -14,13 +15,13 @@
 //! | RFC 4592 | wildcards | `zone` |
 //! | RFC 4892, 5001 | `version.bind`, `id.server`; NSID | `handler` |
 //! | RFC 6891 | EDNS(0), BADVERS | `query`, `handler` |
-//! | RFC 7766 | TCP: pipelining, answers out of order, limits | `server` |
+//! | RFC 7766 | TCP: pipelining, limits, time-outs | `server` |
 //! | RFC 7871 | client subnet as the key of a hashing rule | `query`, `handler` |
 //! | RFC 7873, 9018 | cookies | `cookie`, `handler` |
 //! | RFC 8482 | ANY | `responder` |
 //! | RFC 8906 | an answer, with the right RCODE, to everything that is a query | `handler` |
 //! | RFC 9460 | HTTPS and SVCB of a farm | `responder::service` |
-//! | RFC 9471 | glue that a referral needs, or TC | `message` |
+//! | RFC 9471 | glue that a referral needs, or TC | `handler` |
 //! | RFC 9619 | one question | `query` |
 
 use std::num::NonZeroU32;

@@ -302,6 +302,3 @@ fn address_record(owner: &Name, ttl: u32, address: IpAddr) -> Record {
     };
     Record::from_rdata(owner.clone(), ttl, content)
 }
-
-#[cfg(test)]
-mod tests;

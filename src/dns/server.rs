@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::balance::random::SplitMix;
 use crate::clock::Clock;
@@ -74,7 +74,7 @@ impl TcpServer {
                     if !std::mem::replace(&mut failing, true) && !is_clients_fault(&error) {
                         tracing::warn!(%error, "dns: no tcp connection can be accepted");
                     }
-                    sleep(ACCEPT_PAUSE).await;
+                    let _ = timeout(ACCEPT_PAUSE, stopped(&mut stop)).await;
                 }
             }
         }

@@ -58,7 +58,7 @@ impl ZoneContent {
         let mut apex = apex.clone();
         apex.set_fqdn(true);
         let mut reading = Reading { apex: &apex, records: Vec::new(), errors: Vec::new() };
-        let mut state = State { origin: apex.clone(), owner: None, default_ttl: None, last_ttl: None };
+        let mut state = State { origin: apex.clone(), owner: Owner::None, default_ttl: None, last_ttl: None };
         reading.file(file, text, &mut state, 0);
         let Reading { records, mut errors, .. } = reading;
         let (soa, warnings) = check(file, &apex, &records, &mut errors);
@@ -68,7 +68,14 @@ impl ZoneContent {
                     records.into_iter().map(|(_, line, record)| ZoneEntry { record, line }).collect();
                 Ok(Self { apex, file: file.to_owned(), soa, entries, warnings })
             }
-            _ => Err(errors),
+            _ => {
+                // In the order in which one reads: this file from top to bottom, included ones after it, what is missing last.
+                let line = |error: &ZoneError| if error.line == 0 { usize::MAX } else { error.line };
+                errors.sort_by_key(|error| {
+                    (error.line == 0, error.file != file, error.file.clone(), line(error))
+                });
+                Err(errors)
+            }
         }
     }
 }
@@ -88,9 +95,20 @@ struct Reading<'a> {
 #[derive(Clone)]
 struct State {
     origin: Name,
-    owner: Option<Name>,
+    owner: Owner,
     default_ttl: Option<u32>,
     last_ttl: Option<u32>,
+}
+
+/// Whom a line belongs to that begins with a blank.
+#[derive(Clone)]
+enum Owner {
+    /// Nobody yet.
+    None,
+    /// An owner that could not be read, which was said where it stands.
+    Broken,
+    /// This one.
+    Is(Name),
 }
 
 impl Reading<'_> {
@@ -155,13 +173,11 @@ impl Reading<'_> {
     /// `[OWNER] [TTL] [CLASS] TYPE DATA`, TTL and class in either order.
     fn record(&mut self, file: &Path, entry: &Entry, state: &mut State) -> Result<(), Problem> {
         let mut tokens = entry.tokens.as_slice();
-        if !entry.same_owner {
-            if let [owner, rest @ ..] = tokens {
-                tokens = rest;
-                // What follows a broken owner must not be added to the one before it.
-                state.owner = None;
-                state.owner = Some(data::name(owner, &state.origin)?);
-            }
+        if let (false, [owner, rest @ ..]) = (entry.same_owner, tokens) {
+            tokens = rest;
+            // What follows a broken owner is not to be added to the one before it.
+            state.owner = Owner::Broken;
+            state.owner = Owner::Is(data::name(owner, &state.origin)?);
         }
         let (mut ttl, mut class) = (None, false);
         let kind = loop {
@@ -176,7 +192,11 @@ impl Reading<'_> {
             }
         };
         let content = data::read(kind, tokens, &state.origin)?;
-        let owner = state.owner.clone().ok_or(Problem::NoOwner)?;
+        let owner = match &state.owner {
+            Owner::Is(owner) => owner.clone(),
+            Owner::Broken => return Ok(()),
+            Owner::None => return Err(Problem::NoOwner),
+        };
         state.last_ttl = ttl.or(state.last_ttl);
         let soa_minimum = match &content {
             RData::SOA(soa) => Some(soa.minimum),
@@ -188,7 +208,7 @@ impl Reading<'_> {
             state.last_ttl = state.last_ttl.or(Some(ttl));
         }
         if !self.apex.zone_of(&owner) {
-            return Err(Problem::Outside { owner, apex: self.apex.clone() });
+            return Err(Problem::Outside { owner: owner.to_string(), apex: self.apex.to_string() });
         }
         self.records.push((file.to_owned(), entry.line, Record::from_rdata(owner, ttl, content)));
         Ok(())
@@ -208,16 +228,16 @@ fn check(
     for entry in records {
         let (place, line, record) = entry;
         owners.entry(&record.name).or_default().push(entry);
-        let owner = record.name.clone();
+        let owner = record.name.to_string();
         match (record.record_type(), soa) {
-            (RecordType::SOA, _) if owner != *apex => {
-                errors.push(error(place, *line, Problem::SoaElsewhere { owner, apex: apex.clone() }));
+            (RecordType::SOA, _) if record.name != *apex => {
+                errors.push(error(place, *line, Problem::SoaElsewhere { owner, apex: apex.to_string() }));
             }
             (RecordType::SOA, Some((first, _))) => {
                 errors.push(error(place, *line, Problem::SecondSoa { first }));
             }
             (RecordType::SOA, None) => soa = Some((*line, record)),
-            (RecordType::NS, _) if owner.is_wildcard() => {
+            (RecordType::NS, _) if record.name.is_wildcard() => {
                 errors.push(error(place, *line, Problem::WildcardNs { owner }));
             }
             _ => {}
@@ -226,7 +246,7 @@ fn check(
     for (owner, entries) in &owners {
         let mut cnames = entries.iter().filter(|entry| entry.2.record_type() == RecordType::CNAME);
         let Some((place, line, first)) = cnames.next() else { continue };
-        let owner = (*owner).clone();
+        let owner = owner.to_string();
         if let Some(other) = entries.iter().find(|entry| entry.2.record_type() != RecordType::CNAME) {
             errors.push(error(place, *line, Problem::CnameBeside { owner, other: other.1 }));
         } else if let Some(other) = cnames.find(|entry| entry.2.data != first.data) {
@@ -241,10 +261,10 @@ fn check(
     // Anything else that is missing may be in a line that was refused.
     let whole = errors.is_empty();
     if soa.is_none() && !errors.iter().any(|error| matches!(error.problem, Problem::SoaElsewhere { .. })) {
-        errors.push(error(file, 0, Problem::NoSoa { apex: apex.clone() }));
+        errors.push(error(file, 0, Problem::NoSoa { apex: apex.to_string() }));
     }
     if whole && !has(apex, &[RecordType::NS]) {
-        errors.push(error(file, 0, Problem::NoNs { apex: apex.clone() }));
+        errors.push(error(file, 0, Problem::NoNs { apex: apex.to_string() }));
     }
     let mut warnings = Vec::new();
     for (place, line, record) in records {
@@ -254,12 +274,17 @@ fn check(
             .find(|above| has(above, &[RecordType::NS]));
         let kind = record.record_type();
         if let Some(cut) = cut.filter(|_| !kind.is_ip_addr()) {
-            warnings.push(error(place, *line, Problem::Hidden { owner: record.name.clone(), kind, cut }));
+            warnings.push(error(
+                place,
+                *line,
+                Problem::Hidden { owner: record.name.to_string(), kind, cut: cut.to_string() },
+            ));
         }
-        if let RData::NS(server) = &record.data {
-            if apex.zone_of(&server.0) && !has(&server.0, &[RecordType::A, RecordType::AAAA]) {
-                warnings.push(error(place, *line, Problem::NoAddress { server: server.0.clone() }));
-            }
+        if let RData::NS(server) = &record.data
+            && apex.zone_of(&server.0)
+            && !has(&server.0, &[RecordType::A, RecordType::AAAA])
+        {
+            warnings.push(error(place, *line, Problem::NoAddress { server: server.0.to_string() }));
         }
     }
     (soa.map(|(_, record)| record.clone()), warnings)

@@ -2,9 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod cli;
 mod config;
 mod config_errors;
 mod crash;
+mod dns_packets;
+mod dns_table;
+mod dns_tcp;
 mod harness;
 mod house;
 mod http;
@@ -12,6 +16,7 @@ mod http_edges;
 mod http_protocol;
 mod life;
 mod nginx;
+mod readme;
 mod scenario;
 mod state;
 mod systemd;

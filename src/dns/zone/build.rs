@@ -41,7 +41,8 @@ impl Build {
         for content in contents {
             let wire = name::to_lower_wire(&content.apex);
             if let Some(other) = self.zones.iter().find(|zone| *zone.wire == *wire) {
-                let problem = Problem::ZoneTwice { apex: content.apex.clone(), other: other.file.clone() };
+                let problem =
+                    Problem::ZoneTwice { apex: content.apex.to_string(), other: other.file.clone() };
                 self.errors.push(ZoneError { file: content.file.clone(), line: 0, problem });
             }
             let minimum = match &content.soa.data {
@@ -145,8 +146,8 @@ impl Build {
         let by_label: HashMap<&[u8], &Arc<Farm>> =
             farms.iter().map(|farm| (farm.name().as_str().as_bytes(), farm)).collect();
         for entry in &content.entries {
-            let owner = entry.record.name.clone();
-            let wire = name::to_lower_wire(&owner);
+            let owner = entry.record.name.to_string();
+            let wire = name::to_lower_wire(&entry.record.name);
             let Some(top) = suffixes(&wire).take_while(|above| **above != *apex).last() else { continue };
             let label = &top[1..=usize::from(top[0])];
             let problem = if [&b"phys"[..], b"all", b"spares"].contains(&label) {

@@ -71,7 +71,7 @@ pub fn kind(text: &str) -> Result<RecordType, Problem> {
             "this type is only asked for or sent, never stored"
         }
         RecordType::ANAME => "give the farm or the host an A and an AAAA record, or a CNAME",
-        RecordType::DNAME => "DNAME is not served; write the names one by one, or a wildcard CNAME",
+        RecordType::DNAME => "not served; write the names one by one, or a wildcard CNAME",
         RecordType::RRSIG | RecordType::NSEC | RecordType::NSEC3 | RecordType::NSEC3PARAM => {
             "signatures and their chains are made by the server that signs, not kept in the file"
         }
@@ -83,10 +83,10 @@ pub fn kind(text: &str) -> Result<RecordType, Problem> {
 
 /// The data of a record of type `kind`.
 pub fn read(kind: RecordType, tokens: &[Token], origin: &Name) -> Result<RData, Problem> {
-    if let [first, rest @ ..] = tokens {
-        if first.raw == r"\#" && !first.quoted {
-            return generic(kind, rest);
-        }
+    if let [Token { raw, quoted: false }, rest @ ..] = tokens
+        && raw == r"\#"
+    {
+        return generic(kind, rest);
     }
     let fields = Fields { kind, tokens, origin };
     Ok(match kind {
@@ -140,9 +140,9 @@ fn generic(kind: RecordType, tokens: &[Token]) -> Result<RData, Problem> {
 }
 
 fn from_octets(kind: RecordType, octets: &[u8]) -> Option<RData> {
-    let known = !matches!(kind, RecordType::Unknown(_)) && !kind.is_dnssec() && !octets.is_empty();
-    if !known {
-        return Some(RData::Unknown { code: kind, rdata: NULL::with(octets.to_vec()) });
+    if matches!(kind, RecordType::Unknown(_)) || kind.is_dnssec() {
+        let rdata = if octets.is_empty() { NULL::new() } else { NULL::with(octets.to_vec()) };
+        return Some(RData::Unknown { code: kind, rdata });
     }
     let length = u16::try_from(octets.len()).ok()?;
     RData::read(&mut BinDecoder::new(octets), kind, Restrict::new(length)).ok()
@@ -164,7 +164,7 @@ impl Fields<'_> {
         if self.tokens.len() == count {
             return Ok(());
         }
-        Err(self.wrong(format!("takes {form}, not {} words", self.tokens.len())))
+        Err(self.wrong(format!("takes {form}, not {}", words(self.tokens.len()))))
     }
 
     fn only<T: FromStr>(&self, form: &str) -> Result<T, Problem> {
@@ -218,7 +218,7 @@ impl Fields<'_> {
     fn delegation_signer(&self) -> Result<RData, Problem> {
         let form = "KEY-TAG ALGORITHM DIGEST-TYPE DIGEST";
         if self.tokens.len() < 4 {
-            return Err(self.wrong(format!("takes {form}, not {} words", self.tokens.len())));
+            return Err(self.wrong(format!("takes {form}, not {}", words(self.tokens.len()))));
         }
         let mut octets = self.number::<u16>(0, "key tag")?.to_be_bytes().to_vec();
         octets.push(self.number(1, "algorithm")?);
@@ -241,4 +241,8 @@ impl Fields<'_> {
         }
         RData::try_from_str(self.kind, &words.join(" ")).map_err(|error| self.wrong(error.to_string()))
     }
+}
+
+fn words(count: usize) -> String {
+    format!("{count} word{}", if count == 1 { "" } else { "s" })
 }

@@ -158,7 +158,10 @@ fn words(line: &str, open: &mut Open) -> Result<(), Problem> {
 mod tests {
     use super::*;
 
-    fn entries(text: &str) -> Vec<Result<(usize, bool, Vec<String>), (usize, Problem)>> {
+    /// Line, whether the owner is that above, words.
+    type Cut = (usize, bool, Vec<String>);
+
+    fn entries(text: &str) -> Vec<Result<Cut, (usize, Problem)>> {
         let words = |entry: Entry| {
             let words = entry.tokens.into_iter().map(|token| token.raw).collect();
             (entry.line, entry.same_owner, words)

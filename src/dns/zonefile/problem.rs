@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use hickory_proto::rr::{Name, RecordType};
+use hickory_proto::rr::RecordType;
 
 use crate::balance;
 
@@ -73,10 +73,10 @@ pub enum Problem {
     #[error("the record ends before its type; write OWNER [TTL] [IN] TYPE DATA")]
     NoType,
     /// A type that does not belong in a zone file.
-    #[error("{0}: {1}")]
+    #[error("{word}: {1}", word = type_word(*.0))]
     TypeNotHere(RecordType, &'static str),
     /// Data that its type does not have.
-    #[error("{kind}: {what}")]
+    #[error("{}: {what}", type_word(*.kind))]
     Data {
         /// The type.
         kind: RecordType,
@@ -87,15 +87,15 @@ pub enum Problem {
     #[error("{owner} is outside the zone {apex}; a name without a final dot is relative to $ORIGIN")]
     Outside {
         /// The owner.
-        owner: Name,
+        owner: String,
         /// The zone.
-        apex: Name,
+        apex: String,
     },
     /// No SOA record.
     #[error("no SOA record at {apex}; write `@ SOA ns hostmaster 1 3600 600 86400 1`")]
     NoSoa {
         /// The zone.
-        apex: Name,
+        apex: String,
     },
     /// A second SOA record.
     #[error("a second SOA record; the first one is at line {first}")]
@@ -107,21 +107,21 @@ pub enum Problem {
     #[error("SOA at {owner}: it belongs to the zone's own name, {apex}")]
     SoaElsewhere {
         /// The owner.
-        owner: Name,
+        owner: String,
         /// The zone.
-        apex: Name,
+        apex: String,
     },
     /// No NS record.
     #[error("no NS record at {apex}; write `@ NS ns` and the address of ns")]
     NoNs {
         /// The zone.
-        apex: Name,
+        apex: String,
     },
     /// CNAME beside others.
     #[error("{owner} has a CNAME and other records (line {other}); a CNAME stands alone")]
     CnameBeside {
         /// The owner.
-        owner: Name,
+        owner: String,
         /// The line of one of the others.
         other: usize,
     },
@@ -129,7 +129,7 @@ pub enum Problem {
     #[error("{owner} has two CNAME records (line {other}); it can have one")]
     TwoCnames {
         /// The owner.
-        owner: Name,
+        owner: String,
         /// The line of the other one.
         other: usize,
     },
@@ -137,13 +137,13 @@ pub enum Problem {
     #[error("{owner}: a wildcard cannot be delegated")]
     WildcardNs {
         /// The owner.
-        owner: Name,
+        owner: String,
     },
     /// A name server in this zone that has no address in it.
     #[error("name server {server} is in this zone but has no address in it; add an A or AAAA record")]
     NoAddress {
         /// The server.
-        server: Name,
+        server: String,
     },
     /// A record that no query will ever reach.
     #[error(
@@ -151,17 +151,17 @@ pub enum Problem {
     )]
     Hidden {
         /// The owner.
-        owner: Name,
+        owner: String,
         /// The type.
         kind: RecordType,
         /// The delegation.
-        cut: Name,
+        cut: String,
     },
     /// Two zones of one name.
     #[error("zone {apex} is also that of {}", .other.display())]
     ZoneTwice {
         /// The zone.
-        apex: Name,
+        apex: String,
         /// The other file.
         other: PathBuf,
     },
@@ -169,7 +169,7 @@ pub enum Problem {
     #[error("{owner} is the name of farm {farm} or below it; rename the farm, or take the record out")]
     FarmName {
         /// The owner.
-        owner: Name,
+        owner: String,
         /// The farm.
         farm: balance::Name,
     },
@@ -177,8 +177,16 @@ pub enum Problem {
     #[error("{owner}: {word} below the zone's name is reserved; rename the record")]
     Reserved {
         /// The owner.
-        owner: Name,
+        owner: String,
         /// The reserved word.
         word: String,
     },
+}
+
+/// A type as it is written in a zone file (RFC 3597, 5).
+fn type_word(kind: RecordType) -> String {
+    match kind {
+        RecordType::Unknown(number) => format!("TYPE{number}"),
+        known => known.to_string(),
+    }
 }

@@ -80,7 +80,7 @@ impl<'a> Balance<'a> {
     fn ask(&self, name: &str, asked: &Asked<'_>, out: &mut String) -> Result<(), Error> {
         let farm = asked.state.engine.farm(asked.options.farm_name(name));
         let farm = farm.ok_or_else(|| Error::UnknownFarm(shown(name)))?;
-        let ask = Ask { family: None, key: &self.key, now: asked.now };
+        let ask = Ask { key: &self.key, ..Ask::any(asked.now) };
         let choice = RANDOM.with_borrow_mut(|random| farm.choose_several(&ask, self.most, random));
         match choice {
             Choice::Member(chosen) => {

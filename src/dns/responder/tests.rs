@@ -1,1 +1,0 @@
-//! What the responder says, asked without a message around it.
