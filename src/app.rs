@@ -31,7 +31,7 @@ use crate::metrics::Metrics;
 use crate::resolve;
 
 use listeners::{DnsListener, HttpListener};
-pub use options::{dns_options, http_options, zones};
+pub use options::{dns_options, http_options, token_keys, zones};
 
 /// Why Athena cannot start, or a reload was refused.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +103,7 @@ pub struct Running {
 pub async fn start(config: Config) -> Result<Running, StartError> {
     let clock = Clock::start();
     let engine = Arc::new(Engine::new(config.plan.clone(), clock.now()).map_err(StartError::Plan)?);
+    engine.set_token_keys(token_keys(&config));
     let metrics = Arc::new(Metrics::default());
     let zones = zones(&config, &engine).map_err(StartError::Zones)?;
     let readiness = Arc::new(Readiness::new(["listeners"]));
@@ -171,6 +172,7 @@ impl Running {
 
         let reloaded = self.parts.engine.reload(config.plan.clone(), now).map_err(StartError::Plan)?;
         let zones = zones(&config, &self.parts.engine).map_err(StartError::Zones)?;
+        self.parts.engine.set_token_keys(token_keys(&config));
         self.parts.handler.replace(zones, dns_options(&config));
         self.parts.http.replace_options(http_options(&config));
         for listener in &mut dns {
