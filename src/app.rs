@@ -2,9 +2,10 @@
 //!
 //! A start goes in the order of what needs what: engine, zones, sockets, listeners, and only then ready. Everything that can
 //! fail is tried before anything answers. A reload is the same, aside: what is wrong leaves all as it was. A stop goes
-//! backwards: not ready, a while of service for those who have not noticed, no more queries, open answers finished.
+//! backwards: not ready, a while of service for those who have not noticed, no more queries, open answers finished, states saved.
 
 mod listeners;
+mod memory;
 mod options;
 
 use std::io;
@@ -30,7 +31,11 @@ use crate::http::{Readiness, State};
 use crate::metrics::Metrics;
 use crate::resolve;
 
+use crate::state::StateError;
+use crate::systemd::{self, Inherited};
+
 use listeners::{DnsListener, HttpListener};
+use memory::Memory;
 pub use options::{dns_options, http_options, token_keys, zones};
 
 /// Why Athena cannot start, or a reload was refused.
@@ -61,6 +66,9 @@ pub enum StartError {
     /// Random octets.
     #[error(transparent)]
     NoSecret(#[from] NoSecret),
+    /// The state file.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// Signals.
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
@@ -95,18 +103,27 @@ pub struct Running {
     dns: Vec<DnsListener>,
     http: Vec<HttpListener>,
     hosts: JoinSet<()>,
-    sweeper: AbortHandle,
+    sweeper: AbortOnDrop,
+    memory: Option<Memory>,
     lameduck: Duration,
 }
 
-/// Starts everything that `config` describes and returns when all of it answers.
-pub async fn start(config: Config) -> Result<Running, StartError> {
+/// Starts everything that `config` describes, on sockets that were `inherited` where they are at hand, and returns when
+/// all of it answers.
+pub async fn start(config: Config, mut inherited: Inherited) -> Result<Running, StartError> {
     let clock = Clock::start();
     let engine = Arc::new(Engine::new(config.plan.clone(), clock.now()).map_err(StartError::Plan)?);
     engine.set_token_keys(token_keys(&config));
+    let memory = match &config.state_dir {
+        Some(folder) => Some(Memory::open(folder, &engine, clock).await?),
+        None => None,
+    };
     let metrics = Arc::new(Metrics::default());
     let zones = zones(&config, &engine).map_err(StartError::Zones)?;
     let readiness = Arc::new(Readiness::new(["listeners"]));
+    if let Some(state) = memory.as_ref().map(|memory| Arc::clone(memory.state())) {
+        readiness.watch(move || state.trouble());
+    }
     let handler =
         Arc::new(Handler::new(Arc::clone(&engine), zones, dns_options(&config), Arc::clone(&metrics))?);
     let http = Arc::new(State::new(
@@ -122,20 +139,23 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
     let mut dns = Vec::new();
     for &address in &config.dns.listen {
-        dns.push(DnsListener::bind(address, config.dns.threads).await?);
+        dns.push(DnsListener::bind(address, config.dns.threads, &mut inherited).await?);
     }
     let mut http = Vec::new();
     for &address in &config.http.listen {
-        http.push(HttpListener::bind(address).await?);
+        http.push(HttpListener::bind(address, &mut inherited).await?);
+    }
+    for socket in inherited.rest() {
+        warn!("{socket}: inherited, but no listener of the configuration");
     }
     for listener in &mut dns {
         listener.spawn(&parts)?;
     }
     http.iter_mut().for_each(|listener| listener.spawn(&parts));
-    let sweeper = tokio::spawn(sweep(Arc::clone(&parts.engine), clock)).abort_handle();
+    let sweeper = AbortOnDrop(tokio::spawn(sweep(Arc::clone(&parts.engine), clock)).abort_handle());
     let hosts = resolve::watch(hosts(&config), &parts.engine, clock);
     parts.readiness.done("listeners");
-    Ok(Running { parts, dns, http, hosts, sweeper, lameduck: config.shutdown.lameduck })
+    Ok(Running { parts, dns, http, hosts, sweeper, memory, lameduck: config.shutdown.lameduck })
 }
 
 impl Running {
@@ -152,17 +172,18 @@ impl Running {
     /// Takes another configuration. Everything is tried aside first; on an error all stays as it was. What still exists
     /// keeps its states, statistics, rotation and counters; listeners that stay are not touched. Gives what changed.
     pub async fn reload(&mut self, config: Config) -> Result<Vec<String>, StartError> {
+        let mut none = Inherited::default();
         let mut dns = Vec::new();
         for address in
             config.dns.listen.iter().filter(|address| !self.dns.iter().any(|old| old.is(**address)))
         {
-            dns.push(DnsListener::bind(*address, config.dns.threads).await?);
+            dns.push(DnsListener::bind(*address, config.dns.threads, &mut none).await?);
         }
         let mut http = Vec::new();
         for address in
             config.http.listen.iter().filter(|address| !self.http.iter().any(|old| old.is(**address)))
         {
-            http.push(HttpListener::bind(*address).await?);
+            http.push(HttpListener::bind(*address, &mut none).await?);
         }
         // The zones are read against farms that only the engine can make, so they are tried on a throw-away engine first.
         let now = self.parts.clock.now();
@@ -211,13 +232,10 @@ impl Running {
             listener.stop().await;
         }
         self.hosts.abort_all();
-        self.sweeper.abort();
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.sweeper.abort();
+        drop(self.sweeper);
+        if let Some(memory) = self.memory.take() {
+            memory.close(&self.parts.engine, self.parts.clock).await;
+        }
     }
 }
 
@@ -267,6 +285,7 @@ fn log_changes(changes: &[Change]) {
 /// answers.
 pub async fn run(
     first: Config,
+    inherited: Inherited,
     load: impl Fn() -> Result<Config, Problems>,
     started: impl FnOnce(&Running),
 ) -> Result<(), StartError> {
@@ -274,7 +293,7 @@ pub async fn run(
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut hangup = listen(SignalKind::hangup())?;
-    let mut running = start(first).await?;
+    let mut running = start(first, inherited).await?;
     for address in running.dns() {
         info!("dns answers on {address}");
     }
@@ -282,19 +301,43 @@ pub async fn run(
         info!("http answers on {address}");
     }
     started(&running);
+    systemd::ready("answering");
+    let _watchdog =
+        systemd::watchdog().map(|every| AbortOnDrop(tokio::spawn(keep_alive(every)).abort_handle()));
     loop {
         let why = tokio::select! {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
             _ = hangup.recv() => {
+                systemd::reloading();
                 reload(&mut running, &load).await;
+                systemd::ready("answering");
                 continue;
             }
         };
         info!("{why}: stopping");
+        systemd::stopping();
         running.stop().await;
         info!("stopped");
         return Ok(());
+    }
+}
+
+/// A task that ends with whoever holds this.
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Signs of life for systemd's watchdog.
+async fn keep_alive(every: Duration) {
+    let mut ticks = tokio::time::interval(every);
+    loop {
+        ticks.tick().await;
+        systemd::alive();
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use athena::app::{self, Running};
 use athena::config;
+use athena::systemd::Inherited;
 use hickory_proto::op::{Message, MessageType, OpCode, Query};
 use hickory_proto::rr::{Name, RData, RecordType};
 use tokio::runtime::Runtime;
@@ -38,7 +39,7 @@ impl Athena {
         let config = config::load(Some(&file), &[]).unwrap_or_else(|problems| panic!("{problems}"));
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let running = runtime.block_on(app::start(config)).unwrap();
+        let running = runtime.block_on(app::start(config, Inherited::default())).unwrap();
         let (dns, http) = (running.dns()[0], running.http()[0]);
         Self { dns, http, folder, running: Some(running), runtime }
     }

@@ -35,6 +35,7 @@ use athena::http::text::status::Subject;
 use athena::http::text::{self, Asked, Kind};
 use athena::http::{Readiness, State};
 use athena::metrics::Metrics;
+use axum::http::HeaderMap;
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
 
@@ -47,6 +48,7 @@ struct World {
     now: Moment,
     next: Option<Moment>,
     random: SplitMix,
+    headers: HeaderMap,
     changes: Arc<Mutex<VecDeque<String>>>,
     config: String,
     /// What the queries since the last expectation gave.
@@ -90,6 +92,7 @@ impl World {
             now,
             next,
             random: SplitMix::new(1),
+            headers: HeaderMap::new(),
             changes,
             config: toml.to_owned(),
             seen: BTreeMap::new(),
@@ -126,7 +129,7 @@ impl World {
         let asked = Asked {
             state: &self.state,
             options: &options,
-            sender: Sender { address: Some(ME.ip()), bearer: None },
+            sender: Sender { address: Some(ME.ip()), headers: &self.headers },
             query,
             json: false,
             now: self.now,
