@@ -20,3 +20,4 @@ mod readme;
 mod scenario;
 mod state;
 mod systemd;
+mod tokens;
