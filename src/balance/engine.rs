@@ -23,7 +23,7 @@ use super::algorithm::{Algorithm, Candidate};
 use super::backend::Backend;
 use super::common::{Common, TokenCounts};
 use super::durable::Durable;
-use super::farm::{Farm, Machine};
+use super::farm::Farm;
 use super::gauge::{Gauge, Pool};
 use super::moment::Moment;
 use super::name::Name;
@@ -31,6 +31,7 @@ use super::plan::{FarmPlan, Plan, PlanError};
 use super::status::{BackendStatus, Change, FarmStatus, Source, Stated};
 use super::token::TokenKeys;
 use super::update::{Refusal, Switch, Update};
+use super::view::Machine;
 use trust::Trust;
 
 /// The engine: see the module's head.

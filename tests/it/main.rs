@@ -21,3 +21,4 @@ mod scenario;
 mod state;
 mod state_service;
 mod systemd;
+mod tokens;
