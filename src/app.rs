@@ -191,7 +191,10 @@ impl Running {
         zones(&config, &trial).map_err(StartError::Zones)?;
         drop(trial);
 
-        let reloaded = self.parts.engine.reload(config.plan.clone(), now).map_err(StartError::Plan)?;
+        // It may wait for a decision that is on its way to the disk.
+        let (engine, plan) = (Arc::clone(&self.parts.engine), config.plan.clone());
+        let reloaded = memory::finished(tokio::task::spawn_blocking(move || engine.reload(plan, now)).await);
+        let reloaded = reloaded.map_err(StartError::Plan)?;
         let zones = zones(&config, &self.parts.engine).map_err(StartError::Zones)?;
         self.parts.engine.set_token_keys(token_keys(&config));
         self.parts.handler.replace(zones, dns_options(&config));
