@@ -36,7 +36,7 @@ use crate::systemd::{self, Inherited};
 
 use listeners::{DnsListener, HttpListener};
 use memory::Memory;
-pub use options::{dns_options, http_options, zones};
+pub use options::{dns_options, http_options, token_keys, zones};
 
 /// Why Athena cannot start, or a reload was refused.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +113,7 @@ pub struct Running {
 pub async fn start(config: Config, mut inherited: Inherited) -> Result<Running, StartError> {
     let clock = Clock::start();
     let engine = Arc::new(Engine::new(config.plan.clone(), clock.now()).map_err(StartError::Plan)?);
+    engine.set_token_keys(token_keys(&config));
     let memory = match &config.state_dir {
         Some(folder) => Some(Memory::open(folder, &engine, clock).await?),
         None => None,
@@ -192,6 +193,7 @@ impl Running {
 
         let reloaded = self.parts.engine.reload(config.plan.clone(), now).map_err(StartError::Plan)?;
         let zones = zones(&config, &self.parts.engine).map_err(StartError::Zones)?;
+        self.parts.engine.set_token_keys(token_keys(&config));
         self.parts.handler.replace(zones, dns_options(&config));
         self.parts.http.replace_options(http_options(&config));
         for listener in &mut dns {

@@ -14,9 +14,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::algorithm::{MemberId, Pick, Select};
-use super::farm::{Ask, Farm, View};
+use super::farm::{Ask, Farm};
 use super::moment::Moment;
 use super::random::{Random, SplitMix, hash_key, mix};
+use super::view::View;
 
 /// How long a first choice is remembered.
 pub const MEMORY: Duration = Duration::from_secs(10);
@@ -233,7 +234,7 @@ mod tests {
     #[test]
     fn other_labels_other_farms_and_other_families_are_strangers() {
         let recent = Recent::default();
-        let family = Some(super::super::farm::Family::V6);
+        let family = Some(super::super::view::Family::V6);
         let mut hashes = vec![
             recent.hash(mix(1), &ask("a", false)),
             recent.hash(mix(2), &ask("a", false)),

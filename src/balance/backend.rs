@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::farm::Machine;
 use super::gauge::Tally;
 use super::moment::Moment;
 use super::plan::BackendPlan;
@@ -20,6 +19,7 @@ use super::statistics::Statistics;
 use super::status::{BackendStatus, Stated};
 use super::suspicion::Evidence;
 use super::update::{Admin, Feed, Health};
+use super::view::Machine;
 
 /// Why a backend cannot be chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -16,10 +16,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::algorithm::MemberId;
 use super::algorithm::hash::{LOOK_AT_ALL, draw, hash, maglev, place};
-use super::farm::{Ask, Choice, Farm, View};
+use super::farm::{Ask, Choice, Farm};
 use super::moment::Moment;
 use super::random::Random;
 use super::token::{self, Mode, Token, TokenError};
+use super::view::View;
 
 /// What a request says about whom it wants.
 #[derive(Debug, Clone, Copy, Default)]

@@ -16,8 +16,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::algorithm::MemberId;
-use super::farm::{Farm, View};
+use super::farm::Farm;
 use super::moment::Moment;
+use super::view::View;
 
 /// Answers of a member that were followed by `again`, at least.
 pub const LEAST: u32 = 3;

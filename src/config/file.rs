@@ -95,9 +95,12 @@ impl Typed {
     pub fn merge(file: Text, given: &[Given]) -> Result<Self, Vec<Problem>> {
         let mut figment = Figment::from(Layer { name: BUILT_IN.into(), file: None, dict: defaults().into() });
         let Text { path, text } = &file;
-        let document = Document::parse(path, text)?;
         let mut noted = Vec::new();
-        let dict = lower_names(dict(document.table()), path, &document, &mut noted);
+        // The document is dropped before the layers are merged: of a large configuration it is a large part.
+        let dict = {
+            let document = Document::parse(path, text)?;
+            lower_names(dict(document.table()), path, &document, &mut noted)
+        };
         figment = figment.merge(Layer {
             name: path.display().to_string(),
             file: Some(path.clone()),

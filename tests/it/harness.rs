@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use athena::app::{self, Running};
+use athena::clock::Clock;
 use athena::config;
 use athena::systemd::Inherited;
 use hickory_proto::op::{Message, MessageType, OpCode, Query};
@@ -255,9 +256,10 @@ impl Drop for Program {
 /// Waits for a state; gives up after [`PATIENCE`].
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let (_keep, nobody) = std::sync::mpsc::channel::<()>();
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let clock = Clock::start();
+    let deadline = clock.now() + PATIENCE;
     while !holds() {
-        assert!(std::time::Instant::now() < deadline, "waited in vain: {what}");
+        assert!(clock.now() < deadline, "waited in vain: {what}");
         let _ = nobody.recv_timeout(Duration::from_millis(5));
     }
 }

@@ -19,4 +19,6 @@ mod nginx;
 mod readme;
 mod scenario;
 mod state;
+mod state_service;
 mod systemd;
+mod tokens;

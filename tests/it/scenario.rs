@@ -68,6 +68,7 @@ impl World {
         let config = load(toml);
         let now = Moment::from_unix(Duration::from_secs(1_800_000_000));
         let engine = Arc::new(Engine::new(config.plan.clone(), now).unwrap());
+        engine.set_token_keys(app::token_keys(&config));
         let metrics = Arc::new(Metrics::default());
         let zones = app::zones(&config, &engine).unwrap();
         let handler =
@@ -179,6 +180,7 @@ impl World {
         let reloaded = self.engine.reload(config.plan.clone(), self.now).unwrap();
         self.changes.lock().unwrap().extend(reloaded.changes.iter().map(|change| change.to_string()));
         let zones = app::zones(&config, &self.engine).unwrap();
+        self.engine.set_token_keys(app::token_keys(&config));
         self.handler.replace(zones, app::dns_options(&config));
     }
 

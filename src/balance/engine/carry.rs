@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use super::super::backend::Backend;
 use super::super::common::Common;
-use super::super::farm::{Farm, Selectors, View, ViewSource};
+use super::super::farm::Farm;
 use super::super::gauge::{Gauge, Pool};
 use super::super::moment::Moment;
 use super::super::name::Name;
 use super::super::plan::{FarmPlan, Plan, PlanError};
 use super::super::status::{Source, Stated};
 use super::super::update::Switch;
+use super::super::view::{Selectors, View, ViewSource};
 use super::trust::Trust;
 use super::{FarmTruth, Place, Truth, durable, views};
 

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use super::super::algorithm::{Candidate, Select};
 use super::super::backend::Backend;
-use super::super::farm::{Family, Machine, Selectors, View, ViewSource};
 use super::super::moment::Moment;
 use super::super::plan::{Fallback, LastResort};
 use super::super::status::{Change, FarmStatus, LoadState, MemberStatus, Source, Stated, Subject};
 use super::super::update::{Admin, Health, Switch};
+use super::super::view::{Family, Machine, Selectors, View, ViewSource};
 use super::{FarmTruth, Look, Truth};
 
 impl Truth {

@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use hickory_proto::rr::rdata::{CNAME, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
-use crate::balance::farm::{Choice, Chosen, View};
+use crate::balance::farm::{Choice, Chosen};
 use crate::balance::plan::{Fallback, UrlHost};
 use crate::balance::random::Random;
 use crate::balance::status::{LoadState, MemberStatus};
+use crate::balance::view::View;
 use crate::balance::{Ask, Family, Farm};
 
 use super::super::name;

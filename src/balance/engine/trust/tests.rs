@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::super::super::algorithm::{self, ALGORITHMS};
-use super::super::super::farm::{Ask, Choice, Family, Farm};
+use super::super::super::farm::{Ask, Choice, Farm};
 use super::super::super::name::Name;
 use super::super::super::plan::{BackendPlan, Fallback, MemberPlan, Plan};
 use super::super::super::random::SplitMix;
 use super::super::super::sticky::Stick;
 use super::super::super::token::{self, Mode, TokenError, TokenKey, TokenKeys};
 use super::super::super::update::{Admin, BackendUpdate, FarmUpdate, Feed, Health, Update, WeightChange};
+use super::super::super::view::Family;
 use super::super::Engine;
 use super::*;
 
