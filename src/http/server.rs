@@ -1,8 +1,8 @@
 //! The listener: connections within limits, each request to its route, and the stop.
 //!
 //! hyper speaks HTTP/1.1. Its own time-out and its own limits are replaced by [`Stream`]'s and by checks here, because
-//! they answer nothing that a person could read and arm a timer for every request. TLS belongs between [`accept`] and
-//! [`converse`]: the latter takes any stream.
+//! they answer nothing that a person could read and arm a timer for every request. TLS has its place in [`serve`], where
+//! a connection is handed to `converse`, which takes any stream.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -112,6 +112,8 @@ where
     let io = TokioIo::new(Stream::new(io, &limits));
     let connection = http1::Builder::new()
         .header_read_timeout(None)
+        // Answers are small: one buffer to write is cheaper than two, although the body is copied once more.
+        .writev(false)
         .max_buf_size(limits.request_line + limits.header + SLACK)
         .serve_connection(io, service);
     let mut connection = pin!(connection);
