@@ -15,3 +15,4 @@ mod http_protocol;
 mod life;
 mod nginx;
 mod scenario;
+mod wire;
