@@ -2,15 +2,16 @@
 # Answers per second, and what each costs: Athena beside the limit of the machine and beside its peers.
 #
 #   tests/bench/dns.sh [--seconds 5] [--runs 5] [--only "echo athena-least-load gdnsd"] [--edns|--cookie|--labels]
-#                      [--load QPS] [--flood] [--port 5400] [--list]
+#                      [--load QPS] [--flood] [--port 5400] [--built] [--list]
 #
 # Every server is pinned to one core, has one thread, listens on 127.0.0.1 only, keeps its files in a folder that is
 # removed at the end, and is stopped by its pid. Runs alternate: all servers once, then all again. README.md beside this
-# file says how to read the table. What is missing is installed by apt-get, if this is run as root.
+# file says how to read the table. What is missing is installed by apt-get, if this is run as root;
+# --built takes the programs as they are.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-seconds=5 runs=5 only="" port=5400 style=plain load="" flood="" list=""
+seconds=5 runs=5 only="" port=5400 style=plain load="" flood="" list="" built=""
 while [ $# -gt 0 ]; do
   case $1 in
     --seconds) seconds=$2; shift 2 ;;
@@ -20,8 +21,9 @@ while [ $# -gt 0 ]; do
     --load) load=$2; shift 2 ;;
     --edns | --cookie | --labels) style=${1#--}; shift ;;
     --flood) flood=yes; shift ;;
+    --built) built=yes; shift ;;
     --list) list=yes; shift ;;
-    *) sed -n '2,10p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,11p' "$0" >&2; exit 2 ;;
   esac
 done
 
@@ -43,7 +45,7 @@ for one in $servers; do
     pdns) [ -e "$(ls /usr/lib/*/pdns/libbindbackend.so 2>/dev/null)" ] || needs no-such-command:pdns-server no-such-command:pdns-backend-bind ;;
   esac
 done
-cargo build --release --quiet --bin athena --example bench
+[ -n "$built" ] || cargo build --release --quiet --bin athena --example bench
 begin
 
 # --- questions --------------------------------------------------------------------------------------------------------

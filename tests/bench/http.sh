@@ -1,28 +1,30 @@
 #!/usr/bin/env bash
 # Requests per second over HTTP, keep-alive, one core: reports and balance queries beside nginx `return 200`.
 #
-#   tests/bench/http.sh [--seconds 5] [--runs 5] [--port 5700] [--connections 64]
+#   tests/bench/http.sh [--seconds 5] [--runs 5] [--port 5700] [--connections 64] [--built]
 #
 # Both servers are pinned to one core, with one thread and one worker, on 127.0.0.1; wrk runs on the others. README.md beside
-# this file says how to read the table. What is missing is installed by apt-get, if this is run as root.
+# this file says how to read the table. What is missing is installed by apt-get, if this is run as root; --built takes the
+# program as it is.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-seconds=5 runs=5 port=5700 connections=64
+seconds=5 runs=5 port=5700 connections=64 built=""
 while [ $# -gt 0 ]; do
   case $1 in
     --seconds) seconds=$2 ;;
     --runs) runs=$2 ;;
     --port) port=$2 ;;
     --connections) connections=$2 ;;
-    *) sed -n '2,7p' "$0" >&2; exit 2 ;;
+    --built) built=yes; shift; continue ;;
+    *) sed -n '2,8p' "$0" >&2; exit 2 ;;
   esac
   shift 2
 done
 
 . tests/bench/common.sh
 needs wrk:wrk nginx:nginx-light curl:curl
-cargo build --release --quiet --bin athena
+[ -n "$built" ] || cargo build --release --quiet --bin athena
 begin
 
 mkdir -p "$work/nginx/logs"

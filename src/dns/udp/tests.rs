@@ -194,12 +194,12 @@ fn sockets_handed_in_are_served_and_left_open() {
     let given = UdpSocket::bind("127.0.0.1:0").unwrap();
     given.set_nonblocking(true).unwrap();
     let kept = given.try_clone().unwrap();
-    let server = start(Udp::adopt(vec![given], 2).unwrap().join(loopback("127.0.0.1:0")));
+    let server = start(Udp::adopt(vec![given, UdpSocket::bind("[::1]:0").unwrap()], 3).unwrap());
     assert_eq!(server.addresses.len(), 2);
     for &address in &server.addresses {
-        let client = client(address);
-        client.send(b"hello").unwrap();
-        assert_eq!(hear(&client), b"hello");
+        let clients: Vec<UdpSocket> = (0..9).map(|_| client(address)).collect();
+        clients.iter().for_each(|client| assert_eq!(client.send(b"hello").unwrap(), 5));
+        clients.iter().for_each(|client| assert_eq!(hear(client), b"hello"));
     }
     server.running.stop();
     let client = client(server.addresses[0]);
