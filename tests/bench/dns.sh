@@ -215,6 +215,7 @@ echo
 awk -v order="$servers" -v peers="$peers" '
   function median(list, values, n, i, j, swap) {
     n = split(list, values, " ")
+    if (values[1] == "-") return "-"
     for (i = 1; i <= n; i++) for (j = i + 1; j <= n; j++) if (values[j] + 0 < values[i] + 0) { swap = values[i]; values[i] = values[j]; values[j] = swap }
     return n % 2 ? values[(n + 1) / 2] : (values[n / 2] + values[n / 2 + 1]) / 2
   }
