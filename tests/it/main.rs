@@ -22,3 +22,4 @@ mod state;
 mod state_service;
 mod systemd;
 mod tokens;
+mod wire;
