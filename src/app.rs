@@ -25,13 +25,16 @@ use crate::config::{Config, Problems};
 use crate::dns::handler::NoSecret;
 use crate::dns::server::TcpServer;
 use crate::dns::udp::UdpError;
-use crate::dns::{Handler, ZoneError};
-use crate::http::{Readiness, State};
+use crate::dns::{Handler, SecureServer, ZoneError};
+use crate::http::{self, Readiness, State};
 use crate::metrics::Metrics;
 use crate::resolve;
+use crate::tls::Certificates;
 
-use listeners::{DnsListener, HttpListener};
+pub use listeners::Secure;
+use listeners::{DnsListener, HttpListener, SecureListener};
 pub use options::{dns_options, http_options, zones};
+use options::{http_tls, secure_addresses};
 
 /// Why Athena cannot start, or a reload was refused.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +54,7 @@ pub enum StartError {
     /// A TCP socket of DNS or HTTP.
     #[error("{service} {address}: cannot listen: {cause}")]
     Listen {
-        /// `dns over tcp` or `http`.
+        /// `dns over tcp`, `http` and so on.
         service: &'static str,
         /// The address.
         address: SocketAddr,
@@ -85,6 +88,9 @@ pub(crate) struct Parts {
     clock: Clock,
     handler: Arc<Handler>,
     tcp: Arc<TcpServer>,
+    secure: Arc<SecureServer>,
+    dns_certificates: Arc<Certificates>,
+    http_certificates: Arc<Certificates>,
     http: Arc<State>,
     readiness: Arc<Readiness>,
 }
@@ -93,6 +99,7 @@ pub(crate) struct Parts {
 pub struct Running {
     parts: Parts,
     dns: Vec<DnsListener>,
+    secure: Vec<SecureListener>,
     http: Vec<HttpListener>,
     hosts: JoinSet<()>,
     sweeper: AbortHandle,
@@ -108,20 +115,38 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let readiness = Arc::new(Readiness::new(["listeners"]));
     let handler =
         Arc::new(Handler::new(Arc::clone(&engine), zones, dns_options(&config), Arc::clone(&metrics))?);
+    let (dns_certificates, http_certificates) = (Arc::<Certificates>::default(), Arc::default());
     let http = Arc::new(State::new(
         Arc::clone(&engine),
         Arc::clone(&metrics),
         clock,
         Arc::clone(&readiness),
-        http_options(&config),
+        http::Options { tls: http_tls(&config, &http_certificates), ..http_options(&config) },
         Box::new(log_changes),
     ));
     let tcp = Arc::new(TcpServer::new(Arc::clone(&handler), clock));
-    let parts = Parts { engine, metrics, clock, handler, tcp, http, readiness };
+    let secure = Arc::new(SecureServer::new(&tcp, Arc::clone(&dns_certificates)));
+    let parts = Parts {
+        engine,
+        metrics,
+        clock,
+        handler,
+        tcp,
+        secure,
+        dns_certificates,
+        http_certificates,
+        http,
+        readiness,
+    };
+    parts.show_certificates(&config);
 
     let mut dns = Vec::new();
     for &address in &config.dns.listen {
         dns.push(DnsListener::bind(address, config.dns.threads).await?);
+    }
+    let mut secure = Vec::new();
+    for (service, address) in secure_addresses(&config) {
+        secure.push(SecureListener::bind(service, address).await?);
     }
     let mut http = Vec::new();
     for &address in &config.http.listen {
@@ -130,17 +155,31 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     for listener in &mut dns {
         listener.spawn(&parts)?;
     }
+    secure.iter_mut().for_each(|listener| listener.spawn(&parts));
     http.iter_mut().for_each(|listener| listener.spawn(&parts));
     let sweeper = tokio::spawn(sweep(Arc::clone(&parts.engine), clock)).abort_handle();
     let hosts = resolve::watch(hosts(&config), &parts.engine, clock);
     parts.readiness.done("listeners");
-    Ok(Running { parts, dns, http, hosts, sweeper, lameduck: config.shutdown.lameduck })
+    Ok(Running { parts, dns, secure, http, hosts, sweeper, lameduck: config.shutdown.lameduck })
+}
+
+impl Parts {
+    /// Shows the certificates of this configuration from the next handshake on.
+    fn show_certificates(&self, config: &Config) {
+        self.dns_certificates.replace(config.dns.tls.certificate.clone());
+        self.http_certificates.replace(config.http.certificate.clone());
+    }
 }
 
 impl Running {
     /// Where DNS answers, over UDP and TCP alike.
     pub fn dns(&self) -> Vec<SocketAddr> {
         self.dns.iter().map(DnsListener::address).collect()
+    }
+
+    /// Where encrypted DNS answers, and in which way.
+    pub fn secure(&self) -> Vec<(Secure, SocketAddr)> {
+        self.secure.iter().map(|listener| (listener.service, listener.address())).collect()
     }
 
     /// Where HTTP answers.
@@ -157,6 +196,13 @@ impl Running {
         {
             dns.push(DnsListener::bind(*address, config.dns.threads).await?);
         }
+        let secure_addresses = secure_addresses(&config);
+        let mut secure = Vec::new();
+        for &(service, address) in
+            secure_addresses.iter().filter(|new| !self.secure.iter().any(|old| old.is(**new)))
+        {
+            secure.push(SecureListener::bind(service, address).await?);
+        }
         let mut http = Vec::new();
         for address in
             config.http.listen.iter().filter(|address| !self.http.iter().any(|old| old.is(**address)))
@@ -172,19 +218,29 @@ impl Running {
         let reloaded = self.parts.engine.reload(config.plan.clone(), now).map_err(StartError::Plan)?;
         let zones = zones(&config, &self.parts.engine).map_err(StartError::Zones)?;
         self.parts.handler.replace(zones, dns_options(&config));
-        self.parts.http.replace_options(http_options(&config));
+        self.parts.show_certificates(&config);
+        let tls = http_tls(&config, &self.parts.http_certificates);
+        self.parts.http.replace_options(http::Options { tls, ..http_options(&config) });
         for listener in &mut dns {
             listener.spawn(&self.parts)?;
         }
+        secure.iter_mut().for_each(|listener| listener.spawn(&self.parts));
         http.iter_mut().for_each(|listener| listener.spawn(&self.parts));
         let (stay, go) = self.dns.drain(..).partition(|old| config.dns.listen.iter().any(|new| old.is(*new)));
         self.dns = stay;
         let (stay, gone) =
             self.http.drain(..).partition(|old| config.http.listen.iter().any(|new| old.is(*new)));
         self.http = stay;
+        let (stay, ended) =
+            self.secure.drain(..).partition(|old| secure_addresses.iter().any(|new| old.is(*new)));
+        self.secure = stay;
         self.dns.extend(dns);
+        self.secure.extend(secure);
         self.http.extend(http);
         for listener in go {
+            listener.stop().await;
+        }
+        for listener in ended {
             listener.stop().await;
         }
         for listener in gone {
@@ -203,6 +259,9 @@ impl Running {
             let _ = tokio::time::timeout(self.lameduck, std::future::pending::<()>()).await;
         }
         for listener in self.dns.drain(..) {
+            listener.stop().await;
+        }
+        for listener in self.secure.drain(..) {
             listener.stop().await;
         }
         for listener in self.http.drain(..) {
@@ -275,6 +334,9 @@ pub async fn run(
     let mut running = start(first).await?;
     for address in running.dns() {
         info!("dns answers on {address}");
+    }
+    for (service, address) in running.secure() {
+        info!("{service} answers on {address}");
     }
     for address in running.http() {
         info!("http answers on {address}");

@@ -1,6 +1,7 @@
 //! One address that somebody listens on: bound first, served later, stopped alone.
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -132,6 +133,102 @@ impl HttpListener {
     }
 
     /// Takes no more requests, finishes what is open, and returns when the socket is closed.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// DNS that is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secure {
+    /// Over TLS.
+    Tls,
+    /// Over HTTPS.
+    Https,
+    /// Over QUIC.
+    Quic,
+}
+
+impl Secure {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Tls => "dns over tls",
+            Self::Https => "dns over https",
+            Self::Quic => "dns over quic",
+        }
+    }
+}
+
+impl fmt::Display for Secure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.words())
+    }
+}
+
+/// Encrypted DNS on one address, in one of its ways.
+pub struct SecureListener {
+    /// In which.
+    pub service: Secure,
+    configured: SocketAddr,
+    address: SocketAddr,
+    socket: Option<Socket>,
+    tasks: JoinSet<()>,
+    stop: watch::Sender<bool>,
+}
+
+enum Socket {
+    Tcp(TcpListener),
+    Udp(UdpSocket),
+}
+
+impl SecureListener {
+    /// Binds the socket.
+    pub async fn bind(service: Secure, configured: SocketAddr) -> Result<Self, StartError> {
+        let refuse = |cause| StartError::Listen { service: service.words(), address: configured, cause };
+        let (socket, address) = if service == Secure::Quic {
+            let socket = UdpSocket::bind(configured).map_err(refuse)?;
+            socket.set_nonblocking(true).map_err(refuse)?;
+            let address = socket.local_addr().map_err(refuse)?;
+            (Socket::Udp(socket), address)
+        } else {
+            let listener = TcpListener::bind(configured).await.map_err(refuse)?;
+            let address = listener.local_addr().map_err(refuse)?;
+            (Socket::Tcp(listener), address)
+        };
+        let (stop, _) = watch::channel(false);
+        Ok(Self { service, configured, address, socket: Some(socket), tasks: JoinSet::new(), stop })
+    }
+
+    /// The address bound.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Whether it was bound for this service and address of the configuration.
+    pub fn is(&self, (service, configured): (Secure, SocketAddr)) -> bool {
+        self.service == service && self.configured == configured
+    }
+
+    /// Starts to answer. Only the first call does.
+    pub fn spawn(&mut self, parts: &Parts) {
+        let Some(socket) = self.socket.take() else { return };
+        let (server, stop) = (Arc::clone(&parts.secure), self.stop.subscribe());
+        let (service, address) = (self.service, self.address);
+        self.tasks.spawn(async move {
+            match socket {
+                Socket::Tcp(listener) if service == Secure::Tls => server.serve_tls(listener, stop).await,
+                Socket::Tcp(listener) => server.serve_https(listener, stop).await,
+                Socket::Udp(socket) => {
+                    if let Err(failure) = server.serve_quic(socket, stop).await {
+                        error!("{service} on {address}: {failure}");
+                    }
+                }
+            }
+        });
+    }
+
+    /// Takes no more queries, finishes what is open, and returns when the socket is closed.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         while self.tasks.join_next().await.is_some() {}

@@ -1,15 +1,20 @@
 //! What the configuration says, in each shell's own words. The shells do not know the configuration; this is where the two
 //! vocabularies meet.
 
+use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use hickory_proto::rr::Name;
+use rustls::ServerConfig;
 
+use super::listeners::Secure;
 use crate::balance::Engine;
 use crate::config::{Config, Records, Secret};
 use crate::dns::{self, CookieOptions, TcpOptions, ZoneContent, ZoneError, Zones};
 use crate::http::access::{Access, Gate, Key};
 use crate::http::{self, Limits};
+use crate::tls::{self, Certificates};
 
 /// Reads the zones and binds the farms into the first of them. Gives every problem of every zone file.
 pub fn zones(config: &Config, engine: &Engine) -> Result<Zones, Vec<ZoneError>> {
@@ -56,11 +61,31 @@ pub fn dns_options(config: &Config) -> dns::Options {
             idle: dns.tcp_idle,
             ..TcpOptions::default()
         },
+        https_path: dns.tls.https_path.clone(),
         log_queries: dns.log_queries,
     }
 }
 
-/// How HTTP answers.
+/// Where encrypted DNS is to be served.
+pub fn secure_addresses(config: &Config) -> Vec<(Secure, SocketAddr)> {
+    let tls = &config.dns.tls;
+    let listeners = [
+        (Secure::Tls, &tls.tls_listen),
+        (Secure::Https, &tls.https_listen),
+        (Secure::Quic, &tls.quic_listen),
+    ];
+    let each = |(service, addresses): (Secure, &Vec<SocketAddr>)| {
+        addresses.iter().map(move |address| (service, *address)).collect::<Vec<_>>()
+    };
+    listeners.into_iter().flat_map(each).collect()
+}
+
+/// How HTTP answers over TLS, if a certificate is configured: it shows what `certificates` hold.
+pub fn http_tls(config: &Config, certificates: &Arc<Certificates>) -> Option<Arc<ServerConfig>> {
+    config.http.certificate.as_ref().map(|_| tls::accepting(certificates, &[b"http/1.1"]))
+}
+
+/// How HTTP answers, without TLS.
 pub fn http_options(config: &Config) -> http::Options {
     let (http, access) = (&config.http, &config.access);
     let gate = |networks: &[ipnet::IpNet], key: &Option<Secret<String>>| Gate {
@@ -73,6 +98,7 @@ pub fn http_options(config: &Config) -> http::Options {
         allow_diverse_multi: http.allow_diverse_multi,
         zones: config.zones.iter().map(|zone| zone.name.clone()).collect(),
         configuration: config.shown.clone(),
+        tls: None,
         access: Access {
             query: gate(&access.query, &access.query_key),
             update: gate(&access.update, &access.update_key),
