@@ -1,7 +1,6 @@
 //! One address that somebody listens on: bound first, served later, stopped alone.
 
-use std::fmt;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -14,6 +13,7 @@ use crate::balance::random::SplitMix;
 use crate::dns::udp::{self, Udp};
 use crate::dns::wire::Wire;
 use crate::http;
+use crate::systemd::Inherited;
 
 /// How often a port is asked of the system that is free for UDP and TCP alike.
 const PORTS: u32 = 16;
@@ -30,8 +30,28 @@ pub struct DnsListener {
 }
 
 impl DnsListener {
-    /// Binds both sockets. With port 0 the system chooses one that is free for both.
-    pub async fn bind(configured: SocketAddr, threads: usize) -> Result<Self, StartError> {
+    /// Takes the sockets that were inherited for this address, and binds those that were not. With port 0 the system
+    /// chooses one that is free for both.
+    pub async fn bind(
+        configured: SocketAddr,
+        threads: usize,
+        inherited: &mut Inherited,
+    ) -> Result<Self, StartError> {
+        let handed_udp = inherited.udp(configured);
+        let handed_tcp = inherited.tcp(configured).and_then(|tcp| tcp.map(TcpListener::from_std).transpose());
+        let refuse = |cause| StartError::Listen { service: "dns over tcp", address: configured, cause };
+        let handed_tcp = handed_tcp.map_err(refuse)?;
+        if handed_udp.is_some() || handed_tcp.is_some() {
+            let udp = match handed_udp {
+                Some(socket) => Udp::adopt(vec![socket], threads)?,
+                None => Udp::bind(&[configured], threads)?,
+            };
+            let tcp = match handed_tcp {
+                Some(listener) => listener,
+                None => TcpListener::bind(configured).await.map_err(refuse)?,
+            };
+            return Ok(Self::new(configured, udp, tcp));
+        }
         let mut attempt = 0;
         let (udp, tcp) = loop {
             let udp = Udp::bind(&[configured], threads)?;
@@ -42,17 +62,14 @@ impl DnsListener {
                 Err(cause) => return Err(StartError::Listen { service: "dns over tcp", address, cause }),
             }
         };
+        Ok(Self::new(configured, udp, tcp))
+    }
+
+    fn new(configured: SocketAddr, udp: Udp, tcp: TcpListener) -> Self {
         let address = udp.local_addrs()[0];
         let (stop, _) = watch::channel(false);
-        Ok(Self {
-            configured,
-            address,
-            udp: Some(udp),
-            answering: None,
-            tcp: Some(tcp),
-            tasks: JoinSet::new(),
-            stop,
-        })
+        let (udp, tcp) = (Some(udp), Some(tcp));
+        Self { configured, address, udp, answering: None, tcp, tasks: JoinSet::new(), stop }
     }
 
     /// The address bound.
@@ -100,10 +117,14 @@ pub struct HttpListener {
 }
 
 impl HttpListener {
-    /// Binds the socket.
-    pub async fn bind(configured: SocketAddr) -> Result<Self, StartError> {
+    /// Takes the socket that was inherited for this address, or binds one.
+    pub async fn bind(configured: SocketAddr, inherited: &mut Inherited) -> Result<Self, StartError> {
         let refuse = |cause| StartError::Listen { service: "http", address: configured, cause };
-        let listener = TcpListener::bind(configured).await.map_err(refuse)?;
+        let handed = inherited.tcp(configured).and_then(|tcp| tcp.map(TcpListener::from_std).transpose());
+        let listener = match handed.map_err(refuse)? {
+            Some(listener) => listener,
+            None => TcpListener::bind(configured).await.map_err(refuse)?,
+        };
         let address = listener.local_addr().map_err(refuse)?;
         let (stop, _) = watch::channel(false);
         Ok(Self { configured, address, listener: Some(listener), tasks: JoinSet::new(), stop })
@@ -133,102 +154,6 @@ impl HttpListener {
     }
 
     /// Takes no more requests, finishes what is open, and returns when the socket is closed.
-    pub async fn stop(mut self) {
-        self.stop.send_replace(true);
-        while self.tasks.join_next().await.is_some() {}
-    }
-}
-
-/// DNS that is encrypted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Secure {
-    /// Over TLS.
-    Tls,
-    /// Over HTTPS.
-    Https,
-    /// Over QUIC.
-    Quic,
-}
-
-impl Secure {
-    fn words(self) -> &'static str {
-        match self {
-            Self::Tls => "dns over tls",
-            Self::Https => "dns over https",
-            Self::Quic => "dns over quic",
-        }
-    }
-}
-
-impl fmt::Display for Secure {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.words())
-    }
-}
-
-/// Encrypted DNS on one address, in one of its ways.
-pub struct SecureListener {
-    /// In which.
-    pub service: Secure,
-    configured: SocketAddr,
-    address: SocketAddr,
-    socket: Option<Socket>,
-    tasks: JoinSet<()>,
-    stop: watch::Sender<bool>,
-}
-
-enum Socket {
-    Tcp(TcpListener),
-    Udp(UdpSocket),
-}
-
-impl SecureListener {
-    /// Binds the socket.
-    pub async fn bind(service: Secure, configured: SocketAddr) -> Result<Self, StartError> {
-        let refuse = |cause| StartError::Listen { service: service.words(), address: configured, cause };
-        let (socket, address) = if service == Secure::Quic {
-            let socket = UdpSocket::bind(configured).map_err(refuse)?;
-            socket.set_nonblocking(true).map_err(refuse)?;
-            let address = socket.local_addr().map_err(refuse)?;
-            (Socket::Udp(socket), address)
-        } else {
-            let listener = TcpListener::bind(configured).await.map_err(refuse)?;
-            let address = listener.local_addr().map_err(refuse)?;
-            (Socket::Tcp(listener), address)
-        };
-        let (stop, _) = watch::channel(false);
-        Ok(Self { service, configured, address, socket: Some(socket), tasks: JoinSet::new(), stop })
-    }
-
-    /// The address bound.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Whether it was bound for this service and address of the configuration.
-    pub fn is(&self, (service, configured): (Secure, SocketAddr)) -> bool {
-        self.service == service && self.configured == configured
-    }
-
-    /// Starts to answer. Only the first call does.
-    pub fn spawn(&mut self, parts: &Parts) {
-        let Some(socket) = self.socket.take() else { return };
-        let (server, stop) = (Arc::clone(&parts.secure), self.stop.subscribe());
-        let (service, address) = (self.service, self.address);
-        self.tasks.spawn(async move {
-            match socket {
-                Socket::Tcp(listener) if service == Secure::Tls => server.serve_tls(listener, stop).await,
-                Socket::Tcp(listener) => server.serve_https(listener, stop).await,
-                Socket::Udp(socket) => {
-                    if let Err(failure) = server.serve_quic(socket, stop).await {
-                        error!("{service} on {address}: {failure}");
-                    }
-                }
-            }
-        });
-    }
-
-    /// Takes no more queries, finishes what is open, and returns when the socket is closed.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         while self.tasks.join_next().await.is_some() {}

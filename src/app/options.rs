@@ -1,20 +1,16 @@
 //! What the configuration says, in each shell's own words. The shells do not know the configuration; this is where the two
 //! vocabularies meet.
 
-use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 
 use hickory_proto::rr::Name;
-use rustls::ServerConfig;
 
-use super::listeners::Secure;
 use crate::balance::Engine;
+use crate::balance::token::{TokenKey, TokenKeys};
 use crate::config::{Config, Records, Secret};
 use crate::dns::{self, CookieOptions, TcpOptions, ZoneContent, ZoneError, Zones};
 use crate::http::access::{Access, Gate, Key};
 use crate::http::{self, Limits};
-use crate::tls::{self, Certificates};
 
 /// Reads the zones and binds the farms into the first of them. Gives every problem of every zone file.
 pub fn zones(config: &Config, engine: &Engine) -> Result<Zones, Vec<ZoneError>> {
@@ -66,23 +62,13 @@ pub fn dns_options(config: &Config) -> dns::Options {
     }
 }
 
-/// Where encrypted DNS is to be served.
-pub fn secure_addresses(config: &Config) -> Vec<(Secure, SocketAddr)> {
-    let tls = &config.dns.tls;
-    let listeners = [
-        (Secure::Tls, &tls.tls_listen),
-        (Secure::Https, &tls.https_listen),
-        (Secure::Quic, &tls.quic_listen),
-    ];
-    let each = |(service, addresses): (Secure, &Vec<SocketAddr>)| {
-        addresses.iter().map(move |address| (service, *address)).collect::<Vec<_>>()
-    };
-    listeners.into_iter().flat_map(each).collect()
-}
-
-/// How HTTP answers over TLS, if a certificate is configured: it shows what `certificates` hold.
-pub fn http_tls(config: &Config, certificates: &Arc<Certificates>) -> Option<Arc<ServerConfig>> {
-    config.http.certificate.as_ref().map(|_| tls::accepting(certificates, &[b"http/1.1"]))
+/// The keys of sticky tokens. The configuration's check refuses empty ones.
+pub fn token_keys(config: &Config) -> TokenKeys {
+    let key = |secret: &Option<Secret<String>>| TokenKey::new(secret.as_ref()?.expose().as_bytes()).ok();
+    match key(&config.cookie.key) {
+        Some(first) => TokenKeys::new(first, key(&config.cookie.former_key)),
+        None => TokenKeys::default(),
+    }
 }
 
 /// How HTTP answers, without TLS.
@@ -99,6 +85,7 @@ pub fn http_options(config: &Config) -> http::Options {
         zones: config.zones.iter().map(|zone| zone.name.clone()).collect(),
         configuration: config.shown.clone(),
         tls: None,
+        cookie: config.cookie.name.clone(),
         access: Access {
             query: gate(&access.query, &access.query_key),
             update: gate(&access.update, &access.update_key),

@@ -9,35 +9,40 @@ mod memory;
 mod reports;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod views;
 
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use arc_swap::ArcSwap;
 
 use super::algorithm::{Algorithm, Candidate};
 use super::backend::Backend;
+use super::common::{Common, TokenCounts};
 use super::durable::Durable;
-use super::farm::{Farm, Machine};
+use super::farm::Farm;
 use super::gauge::{Gauge, Pool};
 use super::moment::Moment;
 use super::name::Name;
 use super::plan::{FarmPlan, Plan, PlanError};
 use super::status::{BackendStatus, Change, FarmStatus, Source, Stated};
+use super::token::TokenKeys;
 use super::update::{Refusal, Switch, Update};
+use super::view::Machine;
+use trust::Trust;
 
 /// The engine: see the module's head.
 pub struct Engine {
     truth: Mutex<Truth>,
     /// Farms and machines by name, for those who have no `Arc` of them yet.
     roster: ArcSwap<Roster>,
+    common: Arc<Common>,
     counters: Counters,
     administration: durable::Administration,
     started: Moment,
-    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 #[derive(Default)]
@@ -67,6 +72,7 @@ struct Truth {
     dirty: BTreeSet<(usize, usize)>,
     /// What changed, for whoever called.
     changes: Vec<Change>,
+    common: Arc<Common>,
     /// What people decided.
     ledger: durable::Ledger,
 }
@@ -78,6 +84,8 @@ enum Look {
     Silence(u32, u32),
     /// A farm with members in slow start.
     SlowStart(u32),
+    /// A farm with a suspect whose time is over.
+    Suspicion(u32),
 }
 
 /// The truth about one farm.
@@ -87,6 +95,7 @@ struct FarmTruth {
     algorithm: Box<dyn Algorithm>,
     pool: Arc<Pool>,
     members: Vec<Place>,
+    trust: Trust,
     switch: Switch,
     switch_since: Moment,
     source: Stated<Source>,
@@ -119,6 +128,10 @@ struct Place {
     missing: Option<String>,
     /// Whether it is among the candidates of the view.
     candidate: bool,
+    /// Whether it would be, but for a suspicion.
+    suspended: bool,
+    /// Whether those who were there before could stay when the view was made: see [`Backend::holds`].
+    held: bool,
     /// Whether a look at its silence stands on the agenda.
     watched: bool,
 }
@@ -166,13 +179,14 @@ impl Engine {
     pub fn new(plan: Plan, now: Moment) -> Result<Self, Vec<PlanError>> {
         let truth = carry::truth(plan, None, now)?;
         let roster = ArcSwap::from_pointee(truth.roster());
+        let common = Arc::clone(&truth.common);
         Ok(Self {
             truth: Mutex::new(truth),
             roster,
+            common,
             counters: Counters::default(),
             administration: durable::Administration::default(),
             started: now,
-            wake: OnceLock::new(),
         })
     }
 
@@ -263,10 +277,25 @@ impl Engine {
         Expired { changes: std::mem::take(&mut truth.changes), next }
     }
 
-    /// Names who is called, under the lock and so without delay, when something is due earlier than the last
-    /// [`expire`](Self::expire) said. Only the first call counts.
+    /// Names who is called when something is due earlier than the last [`expire`](Self::expire) said: under the lock, or
+    /// by a query, and so without delay. Only the first call counts.
     pub fn on_sooner(&self, wake: impl Fn() + Send + Sync + 'static) {
-        let _ = self.wake.set(Box::new(wake));
+        self.common.on_call(Box::new(wake));
+    }
+
+    /// Takes the keys of sticky tokens in place of those before. Takes no lock.
+    pub fn set_token_keys(&self, keys: TokenKeys) {
+        self.common.keys.store(Arc::new(keys));
+    }
+
+    /// The keys of sticky tokens in force; to sign with. Takes no lock.
+    pub fn token_keys(&self) -> Arc<TokenKeys> {
+        self.common.keys.load_full()
+    }
+
+    /// What became of sticky tokens. Takes no lock.
+    pub fn token_counts(&self) -> TokenCounts {
+        self.common.tokens.read()
     }
 
     fn wake_if_sooner(&self, truth: &Truth) {
@@ -275,8 +304,8 @@ impl Engine {
             (first, None) => first.is_some(),
             (None, Some(_)) => false,
         };
-        if let (true, Some(wake)) = (sooner, self.wake.get()) {
-            wake();
+        if sooner {
+            self.common.wake();
         }
     }
 

@@ -50,6 +50,8 @@ pub struct Config {
     pub http: Http,
     /// `[access]`
     pub access: Access,
+    /// `[cookie]`
+    pub cookie: Cookie,
     /// Backends and farms.
     pub plan: Plan,
     /// Backends of the plan whose addresses come from a host name.
@@ -174,6 +176,17 @@ pub struct Access {
     pub admin_key: Option<Secret<String>>,
     /// Proxies whose word about the client's address is believed.
     pub trusted_proxies: Vec<IpNet>,
+}
+
+/// Sticky tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cookie {
+    /// The cookie that holds one in a text query; `None`: none does.
+    pub name: Option<String>,
+    /// Signs and verifies; `None`: no token holds.
+    pub key: Option<Secret<String>>,
+    /// Still verifies.
+    pub former_key: Option<Secret<String>>,
 }
 
 /// A host name that a backend's addresses come from.

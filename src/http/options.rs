@@ -22,6 +22,8 @@ pub struct Options {
     pub configuration: String,
     /// With this, connections speak TLS and nothing else.
     pub tls: Option<Arc<ServerConfig>>,
+    /// The cookie that may hold a sticky token; `None`: none does.
+    pub cookie: Option<String>,
     /// Who may do what.
     pub access: Access,
     /// What one client may take.
@@ -37,6 +39,7 @@ impl Default for Options {
             zones: vec!["athena".to_owned()],
             configuration: String::new(),
             tls: None,
+            cookie: None,
             access: Access::default(),
             limits: Limits::default(),
         }

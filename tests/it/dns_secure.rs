@@ -238,9 +238,9 @@ fn kdig_asks_in_every_way_and_believes_the_certificate() {
         (Secure::Https, &["+https=athena.test/dns-query", "+https-get"]),
         (Secure::Quic, &["+quic"]),
     ] {
-        let said = served.kdig(service, &[how, &["fArm_One.athena.", "A"]].concat());
+        let said = served.kdig(service, &[how, &["farm_one.athena.", "A"]].concat());
         assert!(said.contains("status: NOERROR") && said.contains("aa"), "{how:?}: {said}");
-        assert!(said.contains("fArm_One.athena.") && said.contains("127.0.1.1"), "{how:?}: {said}");
+        assert!(said.contains("farm_one.athena.") && said.contains("127.0.1.1"), "{how:?}: {said}");
     }
     assert_eq!([served.messages("tls"), served.messages("https"), served.messages("quic")], [1, 2, 1]);
     served.counts_are_exact();
@@ -498,22 +498,33 @@ fn what_is_wrong_with_certificates_is_said_where_it_stands() {
     };
     let tls = |cert: &str, key: &str| said(&format!("[dns.tls]\ncert = \"{cert}\"\nkey = \"{key}\""));
     assert_eq!(tls("one.cert.pem", "one.key.pem"), "");
-    insta::assert_snapshot!(tls("none.pem", "dir"), @"");
-    insta::assert_snapshot!(tls("empty.pem", "one.key.pem"), @"");
-    insta::assert_snapshot!(tls("one.key.pem", "one.key.pem"), @"");
-    insta::assert_snapshot!(tls("one.cert.pem", "one.cert.pem"), @"");
-    insta::assert_snapshot!(tls("one.cert.pem", "two.key.pem"), @"");
-    insta::assert_snapshot!(said("[dns.tls]\ncert = \"one.cert.pem\""), @"");
-    insta::assert_snapshot!(said("[http]\ntls_key = \"one.key.pem\""), @"");
+    insta::assert_snapshot!(tls("none.pem", "dir"), @r#"
+    athena.toml:2: dns.tls.cert: none.pem cannot be read: No such file or directory (os error 2)
+    athena.toml:3: dns.tls.key: dir is a folder, not a file
+    "#);
+    insta::assert_snapshot!(tls("empty.pem", "one.key.pem"), @r#"athena.toml:2: dns.tls.cert: empty.pem: expected certificates in PEM, our own first (-----BEGIN CERTIFICATE-----)"#);
+    insta::assert_snapshot!(tls("one.key.pem", "one.key.pem"), @r#"athena.toml:2: dns.tls.cert: one.key.pem: expected certificates in PEM, our own first (-----BEGIN CERTIFICATE-----)"#);
+    insta::assert_snapshot!(tls("one.cert.pem", "one.cert.pem"), @r#"athena.toml:3: dns.tls.key: one.cert.pem: expected a private key in PEM without password (-----BEGIN PRIVATE KEY-----)"#);
+    insta::assert_snapshot!(tls("one.cert.pem", "two.key.pem"), @r#"athena.toml:3: dns.tls.key: two.key.pem: this is not the key of the certificate in one.cert.pem"#);
+    insta::assert_snapshot!(said("[dns.tls]\ncert = \"one.cert.pem\""), @r#"athena.toml:2: dns.tls.cert: needs dns.tls.key: the file of the certificate's private key"#);
+    insta::assert_snapshot!(said("[http]\ntls_key = \"one.key.pem\""), @r#"athena.toml:2: http.tls_key: needs http.tls_cert: the file of the certificate"#);
     insta::assert_snapshot!(
         said("[dns.tls]\ntls_listen = [\"127.0.0.1:8853\"]\nquic_listen = \"127.0.0.1\"\nhttps_path = \"dns\""),
-        @""
+        @r#"
+    athena.toml:2: dns.tls.tls_listen: needs a certificate: give dns.tls.cert and dns.tls.key
+    athena.toml:3: dns.tls.quic_listen: expected an address with a port such as "127.0.0.1:853" or "[::1]:853", found the string "127.0.0.1"; did you mean "127.0.0.1:853"?
+    athena.toml:4: dns.tls.https_path: a path begins with '/': "dns"; did you mean "/dns"?
+    "#
     );
     insta::assert_snapshot!(
         said(
             "[dns.tls]\ncert = \"one.cert.pem\"\nkey = \"one.key.pem\"\ntls_listen = [\"127.0.0.1:8853\"]\n\
              https_listen = [\"127.0.0.1:8853\", \"127.0.0.1:8053\"]\nquic_listen = [\"127.0.0.1:5300\"]"
         ),
-        @""
+        @r#"
+    athena.toml:5: dns.tls.https_listen: 127.0.0.1:8053 is taken twice: http.listen and dns.tls.https_listen both need TCP on it
+    athena.toml:5: dns.tls.https_listen: 127.0.0.1:8853 is taken twice: dns.tls.tls_listen and dns.tls.https_listen both need TCP on it
+    athena.toml:6: dns.tls.quic_listen: 127.0.0.1:5300 is taken twice: dns.listen and dns.tls.quic_listen both need UDP on it
+    "#
     );
 }

@@ -21,3 +21,4 @@ mod readme;
 mod scenario;
 mod state;
 mod systemd;
+mod tokens;

@@ -158,7 +158,8 @@ impl Truth {
         let place = &truth.members[member];
         let backend = &self.backends[place.backend];
         let available = backend.is_available(truth.plan.expect_update, place.factor, now).is_ok();
-        if available != place.candidate {
+        let held = backend.holds(truth.plan.expect_update, now);
+        if available != (place.candidate || place.suspended) || held != place.held {
             self.mark_dirty(farm);
         }
     }
@@ -236,6 +237,7 @@ impl Truth {
                     self.farms[farm].rising = false;
                     self.mark_dirty(farm);
                 }
+                Look::Suspicion(farm) => self.forgive(farm as usize, now),
                 Look::Silence(farm, member) => {
                     let (farm, member) = (farm as usize, member as usize);
                     self.farms[farm].members[member].watched = false;

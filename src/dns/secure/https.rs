@@ -139,11 +139,12 @@ async fn from_body(request: Request<Incoming>) -> Result<Bytes, (StatusCode, &'s
     if !media.eq_ignore_ascii_case(MESSAGE.as_bytes()) {
         return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "application/dns-message is spoken here"));
     }
-    match Limited::new(request.into_body(), MAX_MESSAGE).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err((StatusCode::PAYLOAD_TOO_LARGE, "a message has at most 65535 octets"))
-        }
+    let too_long = Err((StatusCode::PAYLOAD_TOO_LARGE, "a message has at most 65535 octets"));
+    // What is a little too long is still read: a client that is cut off while it sends does not see why.
+    match Limited::new(request.into_body(), 2 * MAX_MESSAGE).collect().await.map(|body| body.to_bytes()) {
+        Ok(body) if body.len() > MAX_MESSAGE => too_long,
+        Ok(body) => Ok(body),
+        Err(error) if error.is::<LengthLimitError>() => too_long,
         Err(_) => Err((StatusCode::BAD_REQUEST, "the message broke off")),
     }
 }
