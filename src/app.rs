@@ -7,6 +7,7 @@
 mod listeners;
 mod memory;
 mod options;
+mod secure;
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,16 +28,18 @@ use crate::dns::handler::NoSecret;
 use crate::dns::server::TcpServer;
 use crate::dns::udp::UdpError;
 use crate::dns::{Handler, ZoneError};
-use crate::http::{Readiness, State};
+use crate::http::{self, Readiness, State};
 use crate::metrics::Metrics;
 use crate::resolve;
-
 use crate::state::StateError;
 use crate::systemd::{self, Inherited};
+use crate::tls::Certificates;
 
 use listeners::{DnsListener, HttpListener};
 use memory::Memory;
 pub use options::{dns_options, http_options, token_keys, zones};
+pub use secure::Secure;
+use secure::{SecureDns, show_http};
 
 /// Why Athena cannot start, or a reload was refused.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +59,7 @@ pub enum StartError {
     /// A TCP socket of DNS or HTTP.
     #[error("{service} {address}: cannot listen: {cause}")]
     Listen {
-        /// `dns over tcp` or `http`.
+        /// `dns over tcp`, `http` and so on.
         service: &'static str,
         /// The address.
         address: SocketAddr,
@@ -93,6 +96,7 @@ pub(crate) struct Parts {
     clock: Clock,
     handler: Arc<Handler>,
     tcp: Arc<TcpServer>,
+    certificates: Arc<Certificates>,
     http: Arc<State>,
     readiness: Arc<Readiness>,
 }
@@ -101,6 +105,7 @@ pub(crate) struct Parts {
 pub struct Running {
     parts: Parts,
     dns: Vec<DnsListener>,
+    secure: SecureDns,
     http: Vec<HttpListener>,
     hosts: JoinSet<()>,
     sweeper: AbortOnDrop,
@@ -126,21 +131,24 @@ pub async fn start(config: Config, mut inherited: Inherited) -> Result<Running, 
     }
     let handler =
         Arc::new(Handler::new(Arc::clone(&engine), zones, dns_options(&config), Arc::clone(&metrics))?);
+    let certificates = Arc::default();
     let http = Arc::new(State::new(
         Arc::clone(&engine),
         Arc::clone(&metrics),
         clock,
         Arc::clone(&readiness),
-        http_options(&config),
+        http::Options { tls: show_http(&config, &certificates), ..http_options(&config) },
         Box::new(log_changes),
     ));
     let tcp = Arc::new(TcpServer::new(Arc::clone(&handler), clock));
-    let parts = Parts { engine, metrics, clock, handler, tcp, http, readiness };
+    let mut secure = SecureDns::new(&tcp);
+    let parts = Parts { engine, metrics, clock, handler, tcp, certificates, http, readiness };
 
     let mut dns = Vec::new();
     for &address in &config.dns.listen {
         dns.push(DnsListener::bind(address, config.dns.threads, &mut inherited).await?);
     }
+    let bound = secure.bind(&config, &mut inherited).await?;
     let mut http = Vec::new();
     for &address in &config.http.listen {
         http.push(HttpListener::bind(address, &mut inherited).await?);
@@ -151,17 +159,24 @@ pub async fn start(config: Config, mut inherited: Inherited) -> Result<Running, 
     for listener in &mut dns {
         listener.spawn(&parts)?;
     }
+    secure.serve(&config, bound).await;
     http.iter_mut().for_each(|listener| listener.spawn(&parts));
     let sweeper = AbortOnDrop(tokio::spawn(sweep(Arc::clone(&parts.engine), clock)).abort_handle());
     let hosts = resolve::watch(hosts(&config), &parts.engine, clock);
     parts.readiness.done("listeners");
-    Ok(Running { parts, dns, http, hosts, sweeper, memory, lameduck: config.shutdown.lameduck })
+    let lameduck = config.shutdown.lameduck;
+    Ok(Running { parts, dns, secure, http, hosts, sweeper, memory, lameduck })
 }
 
 impl Running {
     /// Where DNS answers, over UDP and TCP alike.
     pub fn dns(&self) -> Vec<SocketAddr> {
         self.dns.iter().map(DnsListener::address).collect()
+    }
+
+    /// Where encrypted DNS answers, and in which way.
+    pub fn secure(&self) -> Vec<(Secure, SocketAddr)> {
+        self.secure.addresses()
     }
 
     /// Where HTTP answers.
@@ -179,6 +194,7 @@ impl Running {
         {
             dns.push(DnsListener::bind(*address, config.dns.threads, &mut none).await?);
         }
+        let secure = self.secure.bind(&config, &mut none).await?;
         let mut http = Vec::new();
         for address in
             config.http.listen.iter().filter(|address| !self.http.iter().any(|old| old.is(**address)))
@@ -198,7 +214,8 @@ impl Running {
         let zones = zones(&config, &self.parts.engine).map_err(StartError::Zones)?;
         self.parts.engine.set_token_keys(token_keys(&config));
         self.parts.handler.replace(zones, dns_options(&config));
-        self.parts.http.replace_options(http_options(&config));
+        let tls = show_http(&config, &self.parts.certificates);
+        self.parts.http.replace_options(http::Options { tls, ..http_options(&config) });
         for listener in &mut dns {
             listener.spawn(&self.parts)?;
         }
@@ -213,6 +230,7 @@ impl Running {
         for listener in go {
             listener.stop().await;
         }
+        self.secure.serve(&config, secure).await;
         for listener in gone {
             listener.stop().await;
         }
@@ -231,6 +249,7 @@ impl Running {
         for listener in self.dns.drain(..) {
             listener.stop().await;
         }
+        self.secure.stop().await;
         for listener in self.http.drain(..) {
             listener.stop().await;
         }
@@ -299,6 +318,9 @@ pub async fn run(
     let mut running = start(first, inherited).await?;
     for address in running.dns() {
         info!("dns answers on {address}");
+    }
+    for (service, address) in running.secure() {
+        info!("{service} answers on {address}");
     }
     for address in running.http() {
         info!("http answers on {address}");

@@ -11,3 +11,4 @@ pub mod metrics;
 pub mod resolve;
 pub mod state;
 pub mod systemd;
+pub mod tls;

@@ -9,6 +9,7 @@ mod fallback;
 mod farms;
 mod read;
 mod sections;
+mod tls;
 mod unknown;
 mod zones;
 

@@ -3,6 +3,8 @@
 //!
 //! To add a key: a line here, its check in `check/`, its field in [`Config`](super::Config).
 
+mod tls;
+
 use crate::balance::algorithm;
 
 /// What a key takes. Decides how the text of an environment variable is read.
@@ -253,6 +255,7 @@ pub static SECTIONS: &[Section] = &[
             key("log_queries", Scalar, Is("0"), "Logs one query in so many; 0: none."),
         ],
     },
+    tls::DNS,
     Section {
         path: &["http"],
         header: "[http]",
@@ -264,6 +267,13 @@ pub static SECTIONS: &[Section] = &[
                 Is("[\"127.0.0.1:8053\"]"),
                 "Addresses for the text protocol, metrics and health; []: none.",
             ),
+            key(
+                "tls_cert",
+                Text,
+                Nothing("\"http.cert.pem\""),
+                "Certificates in PEM, our own first: all of these addresses speak HTTPS. Left out: HTTP.",
+            ),
+            key("tls_key", Text, Nothing("\"http.key.pem\""), "The certificate's private key in PEM."),
             key("path", Text, Is("\"/ath\""), "The path that the text protocol stands under."),
             key("max_embed", Scalar, Is("16"), "Most requests in one GET, separated by ';'."),
             key("allow_diverse_multi", Scalar, Is("false"), "PATH/multi/ takes requests of different kinds."),

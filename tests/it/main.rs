@@ -7,6 +7,7 @@ mod config;
 mod config_errors;
 mod crash;
 mod dns_packets;
+mod dns_secure;
 mod dns_table;
 mod dns_tcp;
 mod harness;
