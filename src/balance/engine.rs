@@ -5,6 +5,7 @@
 
 mod carry;
 mod durable;
+mod hearsay;
 mod memory;
 mod reports;
 #[cfg(test)]
@@ -28,6 +29,8 @@ use super::name::Name;
 use super::plan::{FarmPlan, Plan, PlanError};
 use super::status::{BackendStatus, Change, FarmStatus, Source, Stated};
 use super::update::{Refusal, Switch, Update};
+
+pub use hearsay::Hearsay;
 
 /// The engine: see the module's head.
 pub struct Engine {
