@@ -28,10 +28,11 @@ use crate::dns::udp::UdpError;
 use crate::dns::{Handler, ZoneError};
 use crate::http::{Readiness, State};
 use crate::metrics::Metrics;
+use crate::mirror::Mirror;
 use crate::resolve;
 
 use listeners::{DnsListener, HttpListener};
-pub use options::{dns_options, http_options, zones};
+pub use options::{dns_options, http_options, mirror_options, zones};
 
 /// Why Athena cannot start, or a reload was refused.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +88,7 @@ pub(crate) struct Parts {
     tcp: Arc<TcpServer>,
     http: Arc<State>,
     readiness: Arc<Readiness>,
+    mirror: Arc<Mirror>,
 }
 
 /// Athena at work. Dropping it stops everything at once; [`stop`](Self::stop) does so in order.
@@ -117,7 +119,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         Box::new(log_changes),
     ));
     let tcp = Arc::new(TcpServer::new(Arc::clone(&handler), clock));
-    let parts = Parts { engine, metrics, clock, handler, tcp, http, readiness };
+    let mirror = Mirror::new(Arc::clone(&engine), Arc::clone(&metrics), clock, Box::new(log_changes));
+    http.mirror_by(Arc::clone(&mirror) as _);
+    let parts = Parts { engine, metrics, clock, handler, tcp, http, readiness, mirror };
 
     let mut dns = Vec::new();
     for &address in &config.dns.listen {
@@ -133,6 +137,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     http.iter_mut().for_each(|listener| listener.spawn(&parts));
     let sweeper = tokio::spawn(sweep(Arc::clone(&parts.engine), clock)).abort_handle();
     let hosts = resolve::watch(hosts(&config), &parts.engine, clock);
+    parts.mirror.follow(&mirror_options(&config), Some(&parts.readiness));
     parts.readiness.done("listeners");
     Ok(Running { parts, dns, http, hosts, sweeper, lameduck: config.shutdown.lameduck })
 }
@@ -191,6 +196,7 @@ impl Running {
             listener.stop().await;
         }
         self.hosts = resolve::watch(hosts(&config), &self.parts.engine, self.parts.clock);
+        self.parts.mirror.follow(&mirror_options(&config), None);
         self.lameduck = config.shutdown.lameduck;
         log_changes(&reloaded.changes);
         Ok(reloaded.summary)
@@ -208,6 +214,7 @@ impl Running {
         for listener in self.http.drain(..) {
             listener.stop().await;
         }
+        self.parts.mirror.stop().await;
         self.hosts.abort_all();
         self.sweeper.abort();
     }
@@ -215,6 +222,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        self.parts.mirror.abort();
         self.sweeper.abort();
     }
 }

@@ -3,6 +3,8 @@
 //!
 //! To add a key: a line here, its check in `check/`, its field in [`Config`](super::Config).
 
+mod mirror;
+
 use crate::balance::algorithm;
 
 /// What a key takes. Decides how the text of an environment variable is read.
@@ -293,6 +295,7 @@ pub static SECTIONS: &[Section] = &[
             ),
         ],
     },
+    mirror::MIRROR,
     Section {
         path: &["log"],
         header: "[log]",

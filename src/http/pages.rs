@@ -30,13 +30,18 @@ pub async fn health() -> Text {
     text(StatusCode::OK, "ok\n".to_owned())
 }
 
-/// `/readyz`: 200, or 503 and what is in the way, one line each.
+/// `/readyz`: 200, or 503 and what is in the way, one line each. Peers that cannot be reached are named, but they are
+/// no reason to be asked less.
 pub async fn readiness(Extract(state): Extract<Arc<State>>) -> Text {
     let obstacles = state.readiness.obstacles();
+    let peers = state.metrics.mirror.peers.load();
+    let trouble =
+        peers.iter().filter_map(|peer| Some(format!("mirror: peer {}: {}\n", peer.url, peer.trouble()?)));
+    let trouble: String = trouble.collect();
     if obstacles.is_empty() {
-        return text(StatusCode::OK, "ready\n".to_owned());
+        return text(StatusCode::OK, format!("ready\n{trouble}"));
     }
-    text(StatusCode::SERVICE_UNAVAILABLE, obstacles.join("\n") + "\n")
+    text(StatusCode::SERVICE_UNAVAILABLE, obstacles.join("\n") + "\n" + &trouble)
 }
 
 /// Nothing lives there.

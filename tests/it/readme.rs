@@ -73,8 +73,9 @@ fn masked(text: &str) -> String {
 /// printed below it but for numbers.
 #[test]
 fn its_tour_is_taken() {
-    let backends: String =
-        (1..=3).map(|index| format!("app0{index} = {{ address = \"127.0.1.{index}\", port = 8000 }}\n")).collect();
+    let backends: String = (1..=3)
+        .map(|index| format!("app0{index} = {{ address = \"127.0.1.{index}\", port = 8000 }}\n"))
+        .collect();
     let athena = Athena::start(&format!(
         "[backends]\n{backends}[farms.farm_one]\nmembers = [\"app01\", \"app02\", \"app03\"]\n"
     ));
@@ -111,10 +112,13 @@ fn its_tour_is_taken() {
 #[test]
 fn its_table_of_rules_is_the_code_s() {
     let readme = readme();
-    let rows: Vec<&str> = readme.lines().skip_while(|line| *line != "| rule | what it does | from |").skip(2).collect();
+    let rows: Vec<&str> =
+        readme.lines().skip_while(|line| *line != "| rule | what it does | from |").skip(2).collect();
     let rows: Vec<&str> = rows.into_iter().take_while(|line| line.starts_with('|')).collect();
-    let expected: Vec<String> =
-        ALGORITHMS.iter().map(|spec| format!("| `{}` | {} | {} |", spec.name, spec.summary, spec.source)).collect();
+    let expected: Vec<String> = ALGORITHMS
+        .iter()
+        .map(|spec| format!("| `{}` | {} | {} |", spec.name, spec.summary, spec.source))
+        .collect();
     assert_eq!(rows, expected);
 }
 
