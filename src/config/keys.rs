@@ -3,6 +3,7 @@
 //!
 //! To add a key: a line here, its check in `check/`, its field in [`Config`](super::Config).
 
+mod mirror;
 mod tls;
 
 use crate::balance::algorithm;
@@ -310,6 +311,7 @@ pub static SECTIONS: &[Section] = &[
             ),
         ],
     },
+    mirror::MIRROR,
     Section {
         path: &["cookie"],
         header: "[cookie]",
