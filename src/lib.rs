@@ -9,3 +9,6 @@ pub mod dns;
 pub mod http;
 pub mod metrics;
 pub mod resolve;
+pub mod state;
+pub mod systemd;
+pub mod tls;

@@ -6,6 +6,7 @@ use std::path::Path;
 use hickory_proto::rr::Name;
 
 use crate::balance::Engine;
+use crate::balance::token::{TokenKey, TokenKeys};
 use crate::config::{Config, Records, Secret};
 use crate::dns::{self, CookieOptions, TcpOptions, ZoneContent, ZoneError, Zones};
 use crate::http::access::{Access, Gate, Key};
@@ -56,11 +57,21 @@ pub fn dns_options(config: &Config) -> dns::Options {
             idle: dns.tcp_idle,
             ..TcpOptions::default()
         },
+        https_path: dns.tls.https_path.clone(),
         log_queries: dns.log_queries,
     }
 }
 
-/// How HTTP answers.
+/// The keys of sticky tokens. The configuration's check refuses empty ones.
+pub fn token_keys(config: &Config) -> TokenKeys {
+    let key = |secret: &Option<Secret<String>>| TokenKey::new(secret.as_ref()?.expose().as_bytes()).ok();
+    match key(&config.cookie.key) {
+        Some(first) => TokenKeys::new(first, key(&config.cookie.former_key)),
+        None => TokenKeys::default(),
+    }
+}
+
+/// How HTTP answers, without TLS.
 pub fn http_options(config: &Config) -> http::Options {
     let (http, access) = (&config.http, &config.access);
     let gate = |networks: &[ipnet::IpNet], key: &Option<Secret<String>>| Gate {
@@ -73,6 +84,8 @@ pub fn http_options(config: &Config) -> http::Options {
         allow_diverse_multi: http.allow_diverse_multi,
         zones: config.zones.iter().map(|zone| zone.name.clone()).collect(),
         configuration: config.shown.clone(),
+        tls: None,
+        cookie: config.cookie.name.clone(),
         access: Access {
             query: gate(&access.query, &access.query_key),
             update: gate(&access.update, &access.update_key),

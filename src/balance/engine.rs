@@ -4,36 +4,45 @@
 //! a query never does: it holds an `Arc<Farm>` and reads that farm's view. Nothing waits while the lock is held.
 
 mod carry;
+mod durable;
+mod memory;
 mod reports;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod views;
 
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use arc_swap::ArcSwap;
 
 use super::algorithm::{Algorithm, Candidate};
 use super::backend::Backend;
-use super::farm::{Farm, Machine};
+use super::common::{Common, TokenCounts};
+use super::durable::Durable;
+use super::farm::Farm;
 use super::gauge::{Gauge, Pool};
 use super::moment::Moment;
 use super::name::Name;
 use super::plan::{FarmPlan, Plan, PlanError};
 use super::status::{BackendStatus, Change, FarmStatus, Source, Stated};
+use super::token::TokenKeys;
 use super::update::{Refusal, Switch, Update};
+use super::view::Machine;
+use trust::Trust;
 
 /// The engine: see the module's head.
 pub struct Engine {
     truth: Mutex<Truth>,
     /// Farms and machines by name, for those who have no `Arc` of them yet.
     roster: ArcSwap<Roster>,
+    common: Arc<Common>,
     counters: Counters,
+    administration: durable::Administration,
     started: Moment,
-    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 #[derive(Default)]
@@ -63,6 +72,9 @@ struct Truth {
     dirty: BTreeSet<(usize, usize)>,
     /// What changed, for whoever called.
     changes: Vec<Change>,
+    common: Arc<Common>,
+    /// What people decided.
+    ledger: durable::Ledger,
 }
 
 /// What the agenda asks to look at.
@@ -72,6 +84,8 @@ enum Look {
     Silence(u32, u32),
     /// A farm with members in slow start.
     SlowStart(u32),
+    /// A farm with a suspect whose time is over.
+    Suspicion(u32),
 }
 
 /// The truth about one farm.
@@ -81,6 +95,7 @@ struct FarmTruth {
     algorithm: Box<dyn Algorithm>,
     pool: Arc<Pool>,
     members: Vec<Place>,
+    trust: Trust,
     switch: Switch,
     switch_since: Moment,
     source: Stated<Source>,
@@ -113,6 +128,10 @@ struct Place {
     missing: Option<String>,
     /// Whether it is among the candidates of the view.
     candidate: bool,
+    /// Whether it would be, but for a suspicion.
+    suspended: bool,
+    /// Whether those who were there before could stay when the view was made: see [`Backend::holds`].
+    held: bool,
     /// Whether a look at its silence stands on the agenda.
     watched: bool,
 }
@@ -122,6 +141,8 @@ struct Place {
 pub struct Applied {
     /// States that changed, in order.
     pub changes: Vec<Change>,
+    /// Decisions in it, also those that confirm what held before: what other Athenas are to be told.
+    pub records: Vec<Durable>,
 }
 
 /// What the passing of time did.
@@ -158,25 +179,34 @@ impl Engine {
     pub fn new(plan: Plan, now: Moment) -> Result<Self, Vec<PlanError>> {
         let truth = carry::truth(plan, None, now)?;
         let roster = ArcSwap::from_pointee(truth.roster());
+        let common = Arc::clone(&truth.common);
         Ok(Self {
             truth: Mutex::new(truth),
             roster,
+            common,
             counters: Counters::default(),
+            administration: durable::Administration::default(),
             started: now,
-            wake: OnceLock::new(),
         })
     }
 
     /// Takes another plan. What keeps its name keeps its states, statistics, rotation and counters; a plan with
     /// problems is refused and the old one goes on.
     pub fn reload(&self, plan: Plan, now: Moment) -> Result<Reloaded, Vec<PlanError>> {
-        let mut truth = self.lock();
-        let summary = carry::summary(&truth, &plan);
-        let new = carry::truth(plan, Some(&mut truth), now)?;
-        *truth = new;
-        self.roster.store(Arc::new(truth.roster()));
-        self.wake_if_sooner(&truth);
-        Ok(Reloaded { summary, changes: std::mem::take(&mut truth.changes) })
+        let _turn = self.administration.turn();
+        let (reloaded, overruled) = {
+            let mut truth = self.lock();
+            let summary = carry::summary(&truth, &plan);
+            let new = carry::truth(plan, Some(&mut truth), now)?;
+            *truth = new;
+            self.roster.store(Arc::new(truth.roster()));
+            self.wake_if_sooner(&truth);
+            let overruled = std::mem::take(&mut truth.ledger.overruled);
+            (Reloaded { summary, changes: std::mem::take(&mut truth.changes) }, overruled)
+        };
+        // If this fails, the next start overrules them again.
+        let _ = self.administration.keep(&overruled);
+        Ok(reloaded)
     }
 
     /// The farm of this name, in any letter case. Takes no lock.
@@ -196,21 +226,16 @@ impl Engine {
         find(&self.roster.load().machines, name).map(|machine| machine.load_full())
     }
 
-    /// Checks all updates, then carries out all of them, or none. The next query sees them.
+    /// Checks all updates, then carries out all of them, or none. The next query sees them. Never waits, unless one
+    /// of them [is administrative](Update::is_administrative): then it blocks until that is
+    /// [kept](Self::entrust), and refuses it if it cannot be.
     pub fn apply(&self, updates: &[Update], now: Moment) -> Result<Applied, Refusal> {
+        if updates.iter().any(Update::is_administrative) {
+            return self.decide(updates, now);
+        }
         let mut truth = self.lock();
-        if let Err(refusal) = updates.iter().try_for_each(|update| truth.check(update)) {
-            self.counters.refused.fetch_add(1, Relaxed);
-            return Err(refusal);
-        }
-        let mut reports = 0;
-        for update in updates {
-            reports += u64::from(truth.carry_out(update, now));
-        }
-        truth.refresh(now);
-        self.wake_if_sooner(&truth);
-        self.counters.reports.fetch_add(reports, Relaxed);
-        Ok(Applied { changes: std::mem::take(&mut truth.changes) })
+        self.check(&truth, updates)?;
+        Ok(self.carry_out(&mut truth, updates, now))
     }
 
     /// Counts an update that was refused before it came here (it could not be parsed, or its sender may not).
@@ -237,10 +262,25 @@ impl Engine {
         Expired { changes: std::mem::take(&mut truth.changes), next }
     }
 
-    /// Names who is called, under the lock and so without delay, when something is due earlier than the last
-    /// [`expire`](Self::expire) said. Only the first call counts.
+    /// Names who is called when something is due earlier than the last [`expire`](Self::expire) said: under the lock, or
+    /// by a query, and so without delay. Only the first call counts.
     pub fn on_sooner(&self, wake: impl Fn() + Send + Sync + 'static) {
-        let _ = self.wake.set(Box::new(wake));
+        self.common.on_call(Box::new(wake));
+    }
+
+    /// Takes the keys of sticky tokens in place of those before. Takes no lock.
+    pub fn set_token_keys(&self, keys: TokenKeys) {
+        self.common.keys.store(Arc::new(keys));
+    }
+
+    /// The keys of sticky tokens in force; to sign with. Takes no lock.
+    pub fn token_keys(&self) -> Arc<TokenKeys> {
+        self.common.keys.load_full()
+    }
+
+    /// What became of sticky tokens. Takes no lock.
+    pub fn token_counts(&self) -> TokenCounts {
+        self.common.tokens.read()
     }
 
     fn wake_if_sooner(&self, truth: &Truth) {
@@ -249,8 +289,8 @@ impl Engine {
             (first, None) => first.is_some(),
             (None, Some(_)) => false,
         };
-        if let (true, Some(wake)) = (sooner, self.wake.get()) {
-            wake();
+        if sooner {
+            self.common.wake();
         }
     }
 

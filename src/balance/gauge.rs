@@ -40,6 +40,11 @@ impl Tally {
         self.0.fetch_add(1, Relaxed);
     }
 
+    /// Goes on from what a process before this one counted.
+    pub fn count_on(&self, answers: u64) {
+        self.0.fetch_add(answers, Relaxed);
+    }
+
     /// Answers so far.
     #[inline]
     pub fn answers(&self) -> u64 {
@@ -98,6 +103,11 @@ impl Gauge {
     pub fn report(&self, load: f64) {
         self.load.set(load);
         self.forgive();
+    }
+
+    /// Goes on from `handed_out` answers since the report.
+    pub fn count_on(&self, handed_out: u64) {
+        self.baseline.store(self.tally.answers().saturating_sub(handed_out), Relaxed);
     }
 
     /// Starts to count answers anew.

@@ -19,7 +19,7 @@ pub struct Balance {
     count: Option<u32>,
     /// What hashing algorithms choose by
     #[arg(long = "for", value_name = "VALUE")]
-    key: Option<String>,
+    hashed: Option<String>,
     #[command(flatten)]
     client: Client,
 }
@@ -34,8 +34,8 @@ impl Balance {
         if let Some(count) = self.count {
             query = query.pair("n", &count.to_string());
         }
-        if let Some(key) = &self.key {
-            query = query.pair("key", key);
+        if let Some(hashed) = &self.hashed {
+            query = query.pair("key", hashed);
         }
         let answer = self.client.ask("balance", &query)?;
         output::print(&answer)?;

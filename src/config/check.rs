@@ -9,6 +9,7 @@ mod fallback;
 mod farms;
 mod read;
 mod sections;
+mod tls;
 mod unknown;
 mod zones;
 
@@ -35,6 +36,7 @@ pub fn check(typed: &Typed) -> Result<Config, Problems> {
     check.shared_ports(root, &dns, &http);
     let zones = check.zones(root, dns.listen.first().map(std::net::SocketAddr::ip));
     let access = check.access(root);
+    let cookie = check.cookie(root);
     let log = check.log(root);
     let shutdown = Shutdown { lameduck: check.duration_in(root, &["shutdown", "lameduck"]) };
     let state_dir = check.state_dir(root);
@@ -52,6 +54,7 @@ pub fn check(typed: &Typed) -> Result<Config, Problems> {
             dns,
             http,
             access,
+            cookie,
             plan,
             hosts,
             log,

@@ -3,6 +3,8 @@
 //!
 //! To add a key: a line here, its check in `check/`, its field in [`Config`](super::Config).
 
+mod tls;
+
 use crate::balance::algorithm;
 
 /// What a key takes. Decides how the text of an environment variable is read.
@@ -146,6 +148,13 @@ const FARM: &[Key] = &[
         "How it rises: 1 in a straight line, more than 1 faster at first.",
     ),
     key(
+        "suspicion",
+        Scalar,
+        Is("true"),
+        "A member whose answers are followed by second tries (again.LABELS) is not given for a while. Turn it off where \
+         strangers may ask.",
+    ),
+    key(
         "answer_load",
         Scalar,
         Nothing("1.0"),
@@ -246,6 +255,7 @@ pub static SECTIONS: &[Section] = &[
             key("log_queries", Scalar, Is("0"), "Logs one query in so many; 0: none."),
         ],
     },
+    tls::DNS,
     Section {
         path: &["http"],
         header: "[http]",
@@ -257,6 +267,13 @@ pub static SECTIONS: &[Section] = &[
                 Is("[\"127.0.0.1:8053\"]"),
                 "Addresses for the text protocol, metrics and health; []: none.",
             ),
+            key(
+                "tls_cert",
+                Text,
+                Nothing("\"http.cert.pem\""),
+                "Certificates in PEM, our own first: all of these addresses speak HTTPS. Left out: HTTP.",
+            ),
+            key("tls_key", Text, Nothing("\"http.key.pem\""), "The certificate's private key in PEM."),
             key("path", Text, Is("\"/ath\""), "The path that the text protocol stands under."),
             key("max_embed", Scalar, Is("16"), "Most requests in one GET, separated by ';'."),
             key("allow_diverse_multi", Scalar, Is("false"), "PATH/multi/ takes requests of different kinds."),
@@ -290,6 +307,28 @@ pub static SECTIONS: &[Section] = &[
                 List,
                 Is("[]"),
                 "Proxies whose X-Forwarded-For is believed. All others count by their own address.",
+            ),
+        ],
+    },
+    Section {
+        path: &["cookie"],
+        header: "[cookie]",
+        about: "Sticky tokens, which an application signs with a key that it shares with us: as a label, as t=TOKEN, or \
+                in a cookie of a text query. Better than here, keys come from the environment: ATHENA_COOKIE__KEY and \
+                so on.",
+        keys: &[
+            key("name", Text, Nothing("\"athena\""), "The cookie's name. Left out: cookies are not read."),
+            key(
+                "key",
+                Secret,
+                Nothing("\"32 random characters or more, kept\""),
+                "Signs and verifies. Left out: no token holds.",
+            ),
+            key(
+                "former_key",
+                Secret,
+                Nothing("\"the key before it\""),
+                "Still verifies, while applications change over to the new one.",
             ),
         ],
     },

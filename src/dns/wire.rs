@@ -16,14 +16,16 @@ use arc_swap::Guard;
 
 use super::authority::Authority;
 use super::cookie::{self, Cookies};
-use super::handler::{Handler, Transport};
+use super::handler::Handler;
 use super::query::{Edns, HEADER, MAX_NAME, Query, option};
+use super::transport::Transport;
 use super::udp::{Answer, Place, Reply};
 use super::zone::{Form, Found};
 use super::{Options, name};
 use crate::balance::farm::Choice;
 use crate::balance::random::SplitMix;
-use crate::balance::{Ask, Family, Moment};
+use crate::balance::token::Mode;
+use crate::balance::{Ask, Family, Moment, Stick};
 
 /// QTYPE and QCLASS (RFC 1035, 3.2.2 and 3.2.4; RFC 3596, 2.1).
 const A: u16 = 1;
@@ -90,6 +92,10 @@ impl Wire {
         if view.answers() != 1 || view.elsewhere().is_some() {
             return None;
         }
+        let stick = found.farm.read_label(&lower[found.nearest], now);
+        if matches!(stick, Stick::Token(token) if token.mode() == Mode::Farm) {
+            return None;
+        }
         let mut joined = [0; MAX_NAME];
         let labels = name::key(&lower[found.labels], &mut joined);
         let subnet = edns.and_then(|edns| edns.subnet).filter(|_| authority.options.ecs);
@@ -98,7 +104,7 @@ impl Wire {
             subnet.filter(|subnet| labels.is_empty() && subnet.prefix > 0 && view.algorithm().sees_key);
         let key = subnet_key.map_or(labels, |subnet| subnet.address);
         let ttl = view.ttl();
-        let ask = Ask { family: Some(family), key, now };
+        let ask = Ask { family: Some(family), key, stick, again: false, now };
         let Choice::Member(chosen) = found.farm.choose_from(view, &ask, &mut self.random) else {
             return None;
         };

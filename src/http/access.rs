@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, COOKIE};
 use ipnet::IpNet;
 use subtle::ConstantTimeEq;
 
@@ -104,8 +104,8 @@ impl Default for Access {
 pub struct Sender<'a> {
     /// The address that counts; `None` if a trusted proxy said something about it that nobody understands.
     pub address: Option<IpAddr>,
-    /// The key in `Authorization`.
-    pub bearer: Option<&'a [u8]>,
+    /// The request's header, where a key may be.
+    pub headers: &'a HeaderMap,
 }
 
 /// Why a sender may not.
@@ -125,6 +125,17 @@ pub enum Denied {
     WrongKey(Class),
 }
 
+impl<'a> Sender<'a> {
+    /// The value of the first cookie of this name (RFC 6265, 4.2.1), without quotes; names are compared as they are.
+    pub fn cookie(&self, name: &str) -> Option<&'a str> {
+        let fields = self.headers.get_all(COOKIE).into_iter().filter_map(|field| field.to_str().ok());
+        let mut pairs = fields.flat_map(|field| field.split(';')).filter_map(|pair| pair.split_once('='));
+        let (_, value) = pairs.find(|(found, _)| found.trim() == name)?;
+        let value = value.trim();
+        Some(value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value))
+    }
+}
+
 impl Access {
     fn gate(&self, class: Class) -> &Gate {
         match class {
@@ -142,7 +153,8 @@ impl Access {
             return Err(Denied::Network(class, address));
         }
         let Some(own) = &gate.key else { return Ok(()) };
-        let given = key.or(sender.bearer).ok_or(Denied::NoKey(class))?;
+        let bearer = || bearer(sender.headers.get(AUTHORIZATION)?.as_bytes());
+        let given = key.or_else(bearer).ok_or(Denied::NoKey(class))?;
         // No short cut: the time must not tell which of the keys was nearly right.
         let stronger = [Class::Update, Class::Admin].into_iter().filter(|stronger| *stronger > class);
         let others = stronger.filter_map(|stronger| self.gate(stronger).key.as_ref());
@@ -153,11 +165,10 @@ impl Access {
     /// Who sends a request that came from `peer` with these headers. Behind trusted proxies it is the last address in
     /// `X-Forwarded-For` that is not one of theirs; a proxy that adds none asks for itself.
     pub fn sender<'a>(&self, peer: IpAddr, headers: &'a HeaderMap) -> Sender<'a> {
-        let bearer = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
         let peer = peer.to_canonical();
         let believed = !self.trusted_proxies.is_empty() && contains(&self.trusted_proxies, peer);
         let address = if believed { self.forwarded(peer, headers) } else { Some(peer) };
-        Sender { address, bearer }
+        Sender { address, headers }
     }
 
     fn forwarded(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
@@ -195,7 +206,8 @@ mod tests {
     }
 
     fn from(address: &str) -> Sender<'static> {
-        Sender { address: Some(address.parse().unwrap()), bearer: None }
+        static NONE: std::sync::LazyLock<HeaderMap> = std::sync::LazyLock::new(HeaderMap::new);
+        Sender { address: Some(address.parse().unwrap()), headers: &NONE }
     }
 
     fn headers(forwarded: &[&'static str]) -> HeaderMap {

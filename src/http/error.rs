@@ -87,6 +87,8 @@ impl Error {
             Self::Query(_) | Self::Argument { .. } | Self::BodyBroken => StatusCode::BAD_REQUEST,
             Self::Denied { .. } | Self::MultiOff => StatusCode::FORBIDDEN,
             Self::Refused(Refusal::UnknownBackend(_) | Refusal::UnknownFarm(_)) => StatusCode::NOT_FOUND,
+            // Not the sender's fault: a disk is full or may not be written.
+            Self::Refused(Refusal::NotStored(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Refused(_) => StatusCode::BAD_REQUEST,
             Self::UnknownFarm(_) | Self::UnknownBackend(_) | Self::UnknownPath(_) => StatusCode::NOT_FOUND,
             Self::Nobody(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -143,6 +145,12 @@ pub fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_change_that_cannot_be_stored_is_no_fault_of_the_sender() {
+        let error = Error::from(Refusal::NotStored("athena.redb: no space left on device".to_owned()));
+        assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
 
     #[test]
     fn foreign_text_stays_on_one_line() {

@@ -62,7 +62,20 @@ fn write_whole(state: &State, out: &mut Exposition) {
         .sample(&[], counts.started.unix().as_secs_f64());
     let ready = state.readiness.obstacles().is_empty();
     out.gauge("athena_ready", "Whether /readyz says 200.").sample(&[], u8::from(ready));
+    let trouble = state.readiness.trouble().is_some();
+    out.gauge(
+        "athena_state_trouble",
+        "Whether states cannot be stored, so that changes of them are refused.",
+    )
+    .sample(&[], u8::from(trouble));
     out.counter("athena_reports", "Reports taken.").sample(&[], counts.reports);
+    let tokens = state.engine.token_counts();
+    out.counter("athena_tokens", "Sticky tokens that came with a question that was answered, by outcome.")
+        .sample(&[("outcome", "held")], tokens.held)
+        .sample(&[("outcome", "expired")], tokens.expired)
+        .sample(&[("outcome", "forged")], tokens.forged)
+        .sample(&[("outcome", "foreign")], tokens.foreign)
+        .sample(&[("outcome", "malformed")], tokens.malformed);
     out.counter("athena_updates_refused", "Updates refused, for whatever reason.")
         .sample(&[], counts.refused);
 }
@@ -70,7 +83,10 @@ fn write_whole(state: &State, out: &mut Exposition) {
 fn write_dns(dns: &DnsMetrics, out: &mut Exposition) {
     out.counter("athena_dns_messages", "DNS messages received.")
         .sample(&[("transport", "udp")], dns.udp.get())
-        .sample(&[("transport", "tcp")], dns.tcp.get());
+        .sample(&[("transport", "tcp")], dns.tcp.get())
+        .sample(&[("transport", "tls")], dns.tls.get())
+        .sample(&[("transport", "https")], dns.https.get())
+        .sample(&[("transport", "quic")], dns.quic.get());
     out.counter("athena_dns_replies", "DNS queries answered, by outcome.")
         .sample(&[("outcome", "answer")], dns.answered.get())
         .sample(&[("outcome", "nodata")], dns.nodata.get())
@@ -90,6 +106,11 @@ fn write_dns(dns: &DnsMetrics, out: &mut Exposition) {
     out.counter("athena_dns_tcp_connections", "DNS connections over TCP.")
         .sample(&[("outcome", "accepted")], dns.tcp_accepted.get())
         .sample(&[("outcome", "refused")], dns.tcp_refused.get());
+    out.counter("athena_dns_quic_connections", "DNS connections over QUIC.")
+        .sample(&[("outcome", "accepted")], dns.quic_accepted.get())
+        .sample(&[("outcome", "refused")], dns.quic_refused.get());
+    out.counter("athena_dns_handshake_failures", "TLS and QUIC handshakes of DNS that came to nothing.")
+        .sample(&[], dns.handshake_failed.get());
     out.counter("athena_dns_send_failures", "DNS replies that could not be sent.")
         .sample(&[], dns.send_failed.get());
 }
@@ -111,6 +132,8 @@ fn write_http(http: &HttpMetrics, open: usize, out: &mut Exposition) {
     out.counter("athena_http_connections", "HTTP connections.")
         .sample(&[("outcome", "accepted")], http.accepted.get())
         .sample(&[("outcome", "turned_away")], http.turned_away.get());
+    out.counter("athena_http_handshake_failures", "TLS handshakes of HTTP that came to nothing.")
+        .sample(&[], http.handshake_failed.get());
     out.gauge("athena_http_connections_open", "HTTP connections open now.").sample(&[], open);
 }
 

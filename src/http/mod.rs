@@ -6,9 +6,9 @@
 //!
 //! | room | what lives there |
 //! | --- | --- |
-//! | [`server`] | the listener: connections, methods, bodies, the way to a route, the stop |
+//! | [`server`], `body` | the listener: connections, methods, bodies, the way to a route, the stop |
 //! | [`stream`] | a connection's quotes and patience |
-//! | [`connections`] | how many connections are open |
+//! | [`connections`], `stop` | how many connections are open; how they learn of the stop |
 //! | [`text`] | the protocol of the original |
 //! | [`metrics`] | `/metrics` |
 //! | [`access`] | who may do what |
@@ -17,6 +17,7 @@
 //! | [`state`], [`options`], [`readiness`] | what the application hands in |
 
 pub mod access;
+mod body;
 pub mod connections;
 pub mod date;
 pub mod error;
@@ -27,6 +28,7 @@ mod pages;
 pub mod readiness;
 pub mod server;
 pub mod state;
+mod stop;
 pub mod stream;
 pub mod text;
 

@@ -30,11 +30,12 @@ pub async fn health() -> Text {
     text(StatusCode::OK, "ok\n".to_owned())
 }
 
-/// `/readyz`: 200, or 503 and what is in the way, one line each.
+/// `/readyz`: 200 (and what is wrong though service goes on), or 503 and what is in the way, one line each.
 pub async fn readiness(Extract(state): Extract<Arc<State>>) -> Text {
     let obstacles = state.readiness.obstacles();
     if obstacles.is_empty() {
-        return text(StatusCode::OK, "ready\n".to_owned());
+        let but = state.readiness.trouble().map(|trouble| format!(", but {trouble}")).unwrap_or_default();
+        return text(StatusCode::OK, format!("ready{but}\n"));
     }
     text(StatusCode::SERVICE_UNAVAILABLE, obstacles.join("\n") + "\n")
 }

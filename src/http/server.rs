@@ -1,11 +1,11 @@
 //! The listener: connections within limits, each request to its route, and the stop.
 //!
 //! hyper speaks HTTP/1.1. Its own time-out and its own limits are replaced by [`Stream`]'s and by checks here, because
-//! they answer nothing that a person could read and arm a timer for every request. TLS belongs between [`accept`] and
-//! [`converse`]: the latter takes any stream.
+//! they answer nothing that a person could read and arm a timer for every request. Where TLS is configured, it stands
+//! between [`admit`] and [`converse`]: the latter takes any stream.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -13,7 +13,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 use axum::http::{Method, Request, Response, StatusCode, Uri};
 use axum::response::IntoResponse;
@@ -22,17 +21,20 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use super::access::Sender;
+use super::body::Body;
 use super::connections::Permit;
 use super::error::{Error, TEXT};
 use super::options::Limits;
+use super::stop::{Follower, Stop};
 use super::stream::Stream;
 use super::text::{self, Asked, Kind, Page};
 use super::{Options, State, router, text_route};
@@ -42,7 +44,7 @@ use super::{Options, State, router, text_route};
 pub async fn serve(listener: TcpListener, state: Arc<State>, stop: impl Future<Output = ()>) {
     let mut stop = pin!(stop);
     let router = TowerToHyperService::new(router(Arc::clone(&state)));
-    let graceful = GracefulShutdown::new();
+    let stopping = Arc::new(Stop::default());
     let mut open = JoinSet::new();
     loop {
         let (stream, peer) = tokio::select! {
@@ -59,13 +61,18 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, stop: impl Future<O
         };
         if let Some(permit) = admit(&stream, peer, &state) {
             let service = Conversation { state: Arc::clone(&state), router: router.clone(), peer: peer.ip() };
-            open.spawn(converse(stream, service, permit, graceful.watcher()));
+            let stop = stopping.follower();
+            match state.options().tls.clone() {
+                None => open.spawn(converse(stream, service, permit, stop)),
+                Some(tls) => open.spawn(converse_by_tls(stream, tls, service, permit, stop)),
+            };
         }
     }
     drop(listener);
+    stopping.begin();
     let patience = state.options().limits.stop;
     // Whoever is not done by then is cut off with the set.
-    let _ = timeout(patience, graceful.shutdown()).await;
+    let _ = timeout(patience, async { while open.join_next().await.is_some() {} }).await;
 }
 
 /// A failed `accept` is about one connection, or about the process having no descriptors left: then there is no use in
@@ -88,8 +95,10 @@ fn admit(stream: &TcpStream, peer: SocketAddr, state: &State) -> Option<Permit> 
     let permit = state.connections.admit(peer.ip(), &state.options().limits);
     if permit.is_none() {
         state.metrics.http.turned_away.count();
-        // Nobody waits for it to be read.
-        let _ = stream.try_write(NO_ROOM);
+        if state.options().tls.is_none() {
+            // Nobody waits for it to be read.
+            let _ = stream.try_write(NO_ROOM);
+        }
         return None;
     }
     state.metrics.http.accepted.count();
@@ -102,8 +111,28 @@ fn admit(stream: &TcpStream, peer: SocketAddr, state: &State) -> Option<Permit> 
 /// name; what is much too long gets hyper's bare 431.
 const SLACK: usize = 16_384;
 
-/// Serves one connection to its end.
-async fn converse<I>(io: I, service: Conversation, permit: Permit, watcher: Watcher)
+/// Does the same after a handshake, for which a client has as long as for the head of a request.
+async fn converse_by_tls(
+    stream: TcpStream,
+    tls: Arc<ServerConfig>,
+    service: Conversation,
+    permit: Permit,
+    mut stop: Follower,
+) {
+    let patience = service.state.options().limits.head;
+    let mut shaking = pin!(timeout(patience, TlsAcceptor::from(tls).accept(stream)));
+    let shaken = poll_fn(|context| {
+        if stop.has_begun(context) { Poll::Ready(None) } else { shaking.as_mut().poll(context).map(Some) }
+    });
+    match shaken.await {
+        Some(Ok(Ok(stream))) => converse(stream, service, permit, stop).await,
+        Some(_) => service.state.metrics.http.handshake_failed.count(),
+        None => {}
+    }
+}
+
+/// Serves one connection to its end; after the stop has begun, to the end of the answer that is open.
+async fn converse<I>(io: I, service: Conversation, permit: Permit, mut stop: Follower)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -111,10 +140,19 @@ where
     let io = TokioIo::new(Stream::new(io, &limits));
     let connection = http1::Builder::new()
         .header_read_timeout(None)
+        // Answers are small: one buffer to write is cheaper than two, although the body is copied once more.
+        .writev(false)
         .max_buf_size(limits.request_line + limits.header + SLACK)
         .serve_connection(io, service);
+    let mut connection = pin!(connection);
     // How a connection ends is the client's affair.
-    let _ = watcher.watch(connection).await;
+    let _ = poll_fn(|context| {
+        if stop.has_begun(context) {
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.as_mut().poll(context)
+    })
+    .await;
     drop(permit);
 }
 
@@ -133,7 +171,7 @@ impl Service<Request<Incoming>> for Conversation {
     fn call(&self, request: Request<Incoming>) -> Answering {
         let options = self.state.options();
         if let Err(error) = check_size(&request, &options.limits) {
-            return self.now(error.into_response());
+            return self.now(refuse(error));
         }
         let below = request.uri().path().strip_prefix(options.path.as_str());
         let Some(kind) = below.and_then(|path| path.strip_prefix('/')).and_then(text_route) else {
@@ -147,7 +185,7 @@ impl Service<Request<Incoming>> for Conversation {
             Kind::UpdatePhys | Kind::UpdateFarm | Kind::Multi => http.update.count(),
         }
         if let Err(error) = check_method(request.method(), kind) {
-            return self.now(error.into_response());
+            return self.now(refuse(error));
         }
         match request.uri().query() {
             None if is_form(&request) => {
@@ -215,7 +253,7 @@ fn count(state: &State, status: StatusCode) {
 async fn ask_router(router: Pages, peer: IpAddr, mut request: Request<Incoming>) -> Response<Body> {
     request.extensions_mut().insert(Peer(peer));
     match router.call(request).await {
-        Ok(response) => response,
+        Ok(response) => response.map(Body::Routed),
         Err(never) => match never {},
     }
 }
@@ -286,7 +324,7 @@ async fn answer_form(
         Ok(query) => answer(&state, &state.options(), peer, kind, &query, &parts.headers),
         Err(error) => {
             state.engine.count_refused();
-            error.into_response()
+            refuse(error)
         }
     }
 }
@@ -301,25 +339,27 @@ fn answer(
     headers: &HeaderMap,
 ) -> Response<Body> {
     let sender: Sender<'_> = options.access.sender(peer, headers);
-    let json = accepts(headers, "application/json") > 0.0;
+    let json = matches!(kind, Kind::Status(_)) && accepts(headers, "application/json") > 0.0;
     let asked = Asked { state, options, sender, query, json, now: state.clock.now() };
     match text::answer(kind, &asked) {
-        Ok(page) => page.into_response(),
-        Err(error) => error.into_response(),
+        Ok(page) => respond(page),
+        Err(error) => refuse(error),
     }
 }
 
-impl IntoResponse for Page {
-    fn into_response(self) -> Response<Body> {
-        let mut response = Response::new(Body::from(self.text));
-        *response.status_mut() = self.status;
-        let media = if self.json { HeaderValue::from_static("application/json") } else { TEXT };
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, media);
-        // The next answer may be another, and a GET may have changed something.
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        response
-    }
+fn respond(page: Page) -> Response<Body> {
+    let mut response = Response::new(Body::from(page.text));
+    *response.status_mut() = page.status;
+    let media = if page.json { HeaderValue::from_static("application/json") } else { TEXT };
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, media);
+    // The next answer may be another, and a GET may have changed something.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn refuse(error: Error) -> Response<Body> {
+    error.into_response().map(Body::Routed)
 }
 
 /// How much a client wants exactly this media type, 0 to 1 (RFC 9110, 12.4.2 and 12.5.1). Wildcards want nothing in

@@ -17,6 +17,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use memchr::memchr;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
@@ -187,6 +188,7 @@ enum Place {
 
 impl Place {
     const START: Self = Self::RequestLine { length: 0, spaces: 0 };
+    const HEADER: Self = Self::Header { line: HeaderLine::EMPTY, body: 0 };
 }
 
 /// A header field as far as it was read: enough of it to know the two that announce a body.
@@ -203,24 +205,13 @@ impl HeaderLine {
 
     fn push(&mut self, octet: u8) {
         if let Some(place) = self.start.get_mut(self.length) {
-            *place = octet.to_ascii_lowercase();
+            *place = octet;
         }
         self.length += 1;
     }
 
     fn text(&self) -> &[u8] {
-        let kept = &self.start[..self.length.min(Self::KEPT)];
-        kept.strip_suffix(b"\r").unwrap_or(kept)
-    }
-
-    /// The length of the body that this field announces; `None`: there is no knowing it.
-    fn body(&self) -> Option<Option<u64>> {
-        let text = self.text();
-        if text.starts_with(b"transfer-encoding:") {
-            return Some(None);
-        }
-        let length = text.strip_prefix(b"content-length:")?.trim_ascii();
-        Some(std::str::from_utf8(length).ok().and_then(|length| length.parse().ok()))
+        &self.start[..self.length.min(Self::KEPT)]
     }
 }
 
@@ -238,56 +229,114 @@ impl Scanner {
     fn scan(&mut self, octets: &mut [u8]) -> usize {
         let (mut at, mut kept) = (0, 0);
         while at < octets.len() {
-            match &mut self.place {
-                Place::Lost => {
-                    octets.copy_within(at.., kept);
-                    return kept + octets.len() - at;
-                }
-                Place::Body(left) => {
-                    let here = usize::try_from(*left).unwrap_or(usize::MAX).min(octets.len() - at);
+            let here = self.pass(&mut octets[at..]);
+            if here > 0 {
+                if kept < at {
                     octets.copy_within(at..at + here, kept);
-                    (at, kept) = (at + here, kept + here);
-                    *left -= here as u64;
-                    if *left == 0 {
-                        self.place = Place::START;
-                    }
                 }
-                Place::RequestLine { length, spaces } => {
-                    let octet = octets[at];
-                    at += 1;
-                    // What is cut off lies in the target, between the spaces.
-                    if *length > self.limit && *spaces == 1 && !matches!(octet, b' ' | b'\r' | b'\n') {
-                        continue;
-                    }
-                    octets[kept] = if octet == b'"' { b'`' } else { octet };
-                    kept += 1;
-                    *spaces += usize::from(octet == b' ');
-                    // Empty lines before a request are nothing (RFC 9112, 2.2).
-                    *length += usize::from(*length > 0 || !matches!(octet, b'\r' | b'\n'));
-                    if octet == b'\n' && *length > 0 {
-                        self.place = Place::Header { line: HeaderLine::EMPTY, body: 0 };
-                    }
-                }
-                Place::Header { line, body } => {
-                    let octet = octets[at];
-                    octets[kept] = octet;
-                    (at, kept) = (at + 1, kept + 1);
-                    if octet != b'\n' {
-                        line.push(octet);
-                        continue;
-                    }
-                    self.place = match (line.text(), line.body()) {
-                        ([], _) if *body == 0 => Place::START,
-                        ([], _) => Place::Body(*body),
-                        (_, None) => Place::Header { line: HeaderLine::EMPTY, body: *body },
-                        (_, Some(Some(length))) => Place::Header { line: HeaderLine::EMPTY, body: length },
-                        (_, Some(None)) => Place::Lost,
-                    };
-                }
+                (at, kept) = (at + here, kept + here);
+                continue;
             }
+            // Lines that come in pieces or are too long: octet by octet.
+            if let Some(octet) = self.step(octets[at]) {
+                octets[kept] = octet;
+                kept += 1;
+            }
+            at += 1;
         }
         kept
     }
+
+    /// Lets whole lines and bodies pass; gives how many octets passed, 0 if none could.
+    fn pass(&mut self, octets: &mut [u8]) -> usize {
+        match &mut self.place {
+            Place::Lost => octets.len(),
+            Place::Body(left) => {
+                let here = usize::try_from(*left).unwrap_or(usize::MAX).min(octets.len());
+                *left -= here as u64;
+                if *left == 0 {
+                    self.place = Place::START;
+                }
+                here
+            }
+            Place::RequestLine { length: 0, .. } => match memchr(b'\n', octets) {
+                // An empty line before a request is nothing: `step` knows.
+                Some(end @ 2..) if end <= self.limit => {
+                    octets[..end].iter_mut().for_each(|octet| *octet = unquoted(*octet));
+                    self.place = Place::HEADER;
+                    end + 1
+                }
+                _ => 0,
+            },
+            Place::Header { line, body } if line.length == 0 => match memchr(b'\n', octets) {
+                Some(end) => {
+                    let line = &octets[..end];
+                    // Only these fields say something of a body, and most begin otherwise.
+                    let says = matches!(line, [] | [b'\r' | b'c' | b'C' | b't' | b'T', ..]);
+                    if says {
+                        self.place = field(line, *body);
+                    }
+                    end + 1
+                }
+                None => 0,
+            },
+            Place::RequestLine { .. } | Place::Header { .. } => 0,
+        }
+    }
+
+    /// Takes one octet of a line; gives what is left of it.
+    fn step(&mut self, octet: u8) -> Option<u8> {
+        match &mut self.place {
+            Place::RequestLine { length, spaces } => {
+                // What is cut off lies in the target, between the spaces.
+                if *length > self.limit && *spaces == 1 && !matches!(octet, b' ' | b'\r' | b'\n') {
+                    return None;
+                }
+                *spaces += usize::from(octet == b' ');
+                // Empty lines before a request are nothing (RFC 9112, 2.2).
+                *length += usize::from(*length > 0 || !matches!(octet, b'\r' | b'\n'));
+                if octet == b'\n' && *length > 0 {
+                    self.place = Place::HEADER;
+                }
+                Some(unquoted(octet))
+            }
+            Place::Header { line, body } => {
+                if octet == b'\n' {
+                    self.place = field(line.text(), *body);
+                } else {
+                    line.push(octet);
+                }
+                Some(octet)
+            }
+            Place::Body(_) | Place::Lost => Some(octet),
+        }
+    }
+}
+
+fn unquoted(octet: u8) -> u8 {
+    if octet == b'"' { b'`' } else { octet }
+}
+
+/// Where we are behind a line of the header, when a body of this length had been announced before.
+fn field(line: &[u8], body: u64) -> Place {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if line.is_empty() {
+        return if body == 0 { Place::START } else { Place::Body(body) };
+    }
+    let begins = |name: &[u8]| line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+    if begins(b"transfer-encoding:") {
+        return Place::Lost;
+    }
+    let body = if begins(b"content-length:") {
+        let length = line[b"content-length:".len()..].trim_ascii();
+        match std::str::from_utf8(length).map(str::parse) {
+            Ok(Ok(length)) => length,
+            _ => return Place::Lost,
+        }
+    } else {
+        body
+    };
+    Place::Header { line: HeaderLine::EMPTY, body }
 }
 
 #[cfg(test)]

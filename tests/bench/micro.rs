@@ -16,7 +16,7 @@ use athena::balance::plan::{BackendPlan, FarmPlan};
 use athena::balance::random::{Random, SplitMix};
 use athena::balance::statistics::{Amount, StatisticName};
 use athena::balance::update::BackendUpdate;
-use athena::balance::{Ask, Engine, Family, Moment, Name, Plan, Update};
+use athena::balance::{Ask, Engine, Family, Moment, Name, Plan, Stick, Update};
 use athena::dns::udp::{Answer, PLACE};
 use athena::dns::wire::Wire;
 use athena::dns::{Handler, Options, ZoneContent, Zones};
@@ -95,7 +95,13 @@ fn choose(bencher: Bencher, Case(rule, members): &Case) {
     let mut key = 0u64;
     bencher.bench_local(move || {
         key = key.wrapping_add(1);
-        let ask = Ask { family: Some(Family::V4), key: &key.to_ne_bytes(), now: start() };
+        let ask = Ask {
+            family: Some(Family::V4),
+            key: &key.to_ne_bytes(),
+            stick: Stick::No,
+            again: false,
+            now: start(),
+        };
         black_box(farm.choose(&ask, &mut random));
     });
 }

@@ -145,3 +145,49 @@ fn files_that_cannot_be_read() {
     let problems = athena::config::load(Some(&folder.file), &environment(&[])).unwrap_err().to_string();
     assert_eq!(folder.hide(&problems), "athena.toml: line 2 is not UTF-8 text");
 }
+
+#[test]
+fn whatever_stands_at_whatever_key_is_taken_or_refused_at_its_line() {
+    let odd = [
+        "\"\"",
+        "\"x\"",
+        "\"é\\u0000[\"",
+        "-1",
+        "0",
+        "9223372036854775807",
+        "99999999999999999999",
+        "nan",
+        "-inf",
+        "1e300",
+        "true",
+        "[]",
+        "[[]]",
+        "[{}]",
+        "{}",
+        "{ a = [1] }",
+        "1979-05-27",
+        "\"99999999999999999h\"",
+        "\"::\"",
+        "\"[\"",
+        "\"://\"",
+        "\"(((\"",
+        "\"none\"",
+    ];
+    for section in athena::config::keys::SECTIONS {
+        for key in section.keys {
+            for value in odd {
+                let toml = format!("{}\n{} = {value}\n", section.header, key.name);
+                let Err(problems) = Folder::with(&toml).load(&[]) else { continue };
+                for problem in problems.iter() {
+                    // What is missing is said of the section, what is wrong of the key.
+                    let shown = problem.to_string();
+                    assert!(
+                        shown.contains("athena.toml:1: ") || shown.contains("athena.toml:2: "),
+                        "{toml}: {shown}"
+                    );
+                    assert!(!problem.text.is_empty() && !problem.text.contains('\n'), "{toml}: {shown:?}");
+                }
+            }
+        }
+    }
+}

@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod cli;
 mod config;
 mod config_errors;
+mod crash;
 mod dns_packets;
+mod dns_secure;
 mod dns_table;
 mod dns_tcp;
 mod harness;
@@ -14,5 +17,10 @@ mod http_edges;
 mod http_protocol;
 mod life;
 mod nginx;
+mod readme;
 mod scenario;
+mod state;
+mod state_service;
+mod systemd;
+mod tokens;
 mod wire;

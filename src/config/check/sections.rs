@@ -1,10 +1,9 @@
-//! `[dns]`, `[http]`, `[access]`, `[log]`.
+//! `[dns]`, `[http]`, `[access]`, `[cookie]`, `[log]`.
 
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
-use super::super::file::{Node, Origin};
-use super::super::{Access, Dns, Http, Level, Log, LogFormat, Secret};
+use super::super::file::Node;
+use super::super::{Access, Cookie, Dns, Http, Level, Log, LogFormat, Secret};
 use super::{Check, at};
 
 /// Most threads; more than any machine has cores to run them.
@@ -51,6 +50,7 @@ impl<'a> Check<'a> {
                 CONNECTIONS,
             ),
             tcp_idle: self.span_in(root, &["dns", "tcp_idle"]),
+            tls: self.dns_tls(root),
             log_queries: u32::try_from(log_queries).ok().and_then(NonZeroU32::new),
         }
     }
@@ -59,6 +59,7 @@ impl<'a> Check<'a> {
     pub fn http(&mut self, root: Node<'a>) -> Http {
         Http {
             listen: self.listen(root, &["http", "listen"], 8053),
+            certificate: self.certificate(root, ["http", "tls_cert"], ["http", "tls_key"]),
             path: self.base(root),
             max_embed: self.count_in(root, &["http", "max_embed"], 1..=1024),
             allow_diverse_multi: self.flag(root, &["http", "allow_diverse_multi"]),
@@ -67,19 +68,6 @@ impl<'a> Check<'a> {
             header_timeout: self.span_in(root, &["http", "header_timeout"]),
             body_timeout: self.span_in(root, &["http", "body_timeout"]),
             idle_timeout: self.span_in(root, &["http", "idle_timeout"]),
-        }
-    }
-
-    /// DNS listens on TCP as well, so the two may not ask for the same port.
-    pub fn shared_ports(&mut self, root: Node<'a>, dns: &Dns, http: &Http) {
-        let shared = |address: &SocketAddr| address.port() != 0 && dns.listen.contains(address);
-        let Some(address) = http.listen.iter().find(|address| shared(address)) else { return };
-        let places = [at(root, &["http", "listen"]), at(root, &["dns", "listen"])];
-        // The one that the user wrote.
-        let written = places.into_iter().flatten().find(|node| node.origin() != Origin::BuiltIn);
-        if let Some(node) = written {
-            let text = format!("{address} is taken twice: dns.listen and http.listen both need TCP on it");
-            self.wrong(node, text);
         }
     }
 
@@ -94,6 +82,39 @@ impl<'a> Check<'a> {
             admin_key: self.access_key(root, &["access", "admin_key"]),
             trusted_proxies: self.networks(root, &["access", "trusted_proxies"]),
         }
+    }
+
+    /// `[cookie]`
+    pub fn cookie(&mut self, root: Node<'a>) -> Cookie {
+        let cookie = Cookie {
+            name: self.cookie_name(root),
+            key: self.token_key(root, &["cookie", "key"]),
+            former_key: self.token_key(root, &["cookie", "former_key"]),
+        };
+        if let (Some(node), None) = (at(root, &["cookie", "former_key"]), &cookie.key) {
+            self.wrong(node, "there is no cookie.key that could have followed it");
+        }
+        cookie
+    }
+
+    /// A token of RFC 6265 §4.1.1, or the cookie could not be found again.
+    fn cookie_name(&mut self, root: Node<'a>) -> Option<String> {
+        let node = at(root, &["cookie", "name"])?;
+        let text = self.text(node)?;
+        let fits = |byte: u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&byte);
+        if text.is_empty() || !text.bytes().all(fits) {
+            self.wrong(node, format!("expected the name of a cookie, found {text:?}"));
+        }
+        Some(text.to_owned())
+    }
+
+    fn token_key(&mut self, root: Node<'a>, path: &[&'static str]) -> Option<Secret<String>> {
+        let node = at(root, path)?;
+        let text = self.text(node)?;
+        if text.is_empty() {
+            self.wrong(node, "a key is empty; leave it out to have none");
+        }
+        Some(Secret::new(text.to_owned()))
     }
 
     /// `[log]`

@@ -310,8 +310,9 @@ impl<A: Answer> Work<'_, A> {
             };
             ends.outbox.put(index, length, self.buffers, ways);
         }
-        let sent = ends.outbox.send(self.buffers, &ends.listener);
+        // Counted before they leave: whoever has an answer finds it counted.
         self.answer.settle();
+        let sent = ends.outbox.send(self.buffers, &ends.listener);
         self.note(&sent, unanswerable, ends.listener.address);
     }
 

@@ -15,6 +15,7 @@ pub mod update;
 use std::borrow::Cow;
 
 use axum::http::StatusCode;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use self::balance::Balance;
 use self::codes::Coded;
@@ -85,10 +86,11 @@ pub struct Need {
     pub argument: &'static str,
 }
 
-/// One request that was read and can be carried out.
+/// What is to be answered.
 enum Wish<'a> {
     Balance(Balance<'a>),
-    Update,
+    /// `ok` for an update in multi: it has been applied by then.
+    Updated,
     Status(Status),
 }
 
@@ -107,64 +109,77 @@ pub fn answer(kind: Kind, asked: &Asked<'_>) -> Result<Page, Error> {
 
 fn carry_out(kind: Kind, asked: &Asked<'_>) -> Result<Page, Error> {
     let query = QueryString::new(asked.query)?;
-    let requests = requests(kind, &query, asked.options)?;
-    let mut wishes = Vec::with_capacity(requests.len());
-    let mut updates = Vec::with_capacity(requests.len());
-    let mut needs = Vec::with_capacity(requests.len());
-    let mut key = None;
-    for (kind, mut request) in requests {
-        key = request.take("k").or(key);
-        let (wish, need) = match kind {
-            Kind::Balance => {
-                let need = Need { class: Class::Query, argument: "balance" };
-                (Wish::Balance(Balance::parse(request)?), need)
+    let mut read = Read::default();
+    if kind == Kind::Multi {
+        if !asked.options.allow_diverse_multi {
+            return Err(Error::MultiOff);
+        }
+        for part in query.requests_with_paths(asked.options.max_embed) {
+            let (path, request) = part?;
+            let kind =
+                super::text_route(path).ok_or_else(|| Error::argument(path, "unknown path in multi"))?;
+            read.add(kind, request, asked)?;
+            if kind.changes() {
+                read.wishes.push(Wish::Updated);
             }
-            Kind::UpdatePhys | Kind::UpdateFarm => {
-                let (update, need) = match kind {
-                    Kind::UpdatePhys => update::phys(request)?,
-                    _ => update::farm(request, asked.options)?,
-                };
-                updates.push(update);
-                (Wish::Update, need)
-            }
-            Kind::Status(subject) => {
-                let (status, need) = Status::parse(subject, request, asked)?;
-                (Wish::Status(status), need)
-            }
-            Kind::Multi => return Err(Error::argument("multi", "a request in multi cannot be multi")),
-        };
-        wishes.push(wish);
-        needs.push(need);
+        }
+    } else {
+        if kind.changes() {
+            let separators = asked.query.bytes().filter(|octet| *octet == b';').count();
+            read.updates.reserve((separators + 1).min(asked.options.max_embed));
+        }
+        for request in query.requests(asked.options.max_embed) {
+            read.add(kind, request?, asked)?;
+        }
     }
-    let key = key.as_deref().map(str::as_bytes);
-    for need in needs {
+    let key = read.key.as_deref().map(str::as_bytes);
+    for need in read.needs.iter().flatten() {
         let check = asked.options.access.check(need.class, &asked.sender, key);
         check.map_err(|denied| Error::Denied { argument: need.argument.to_owned(), denied })?;
     }
-    apply(&updates, asked)?;
+    apply(&read.updates, asked)?;
     if kind.changes() && kind != Kind::Multi {
         return Ok(Page { status: StatusCode::OK, json: false, text: Cow::Borrowed("ok\n") });
     }
-    print(kind, &wishes, asked)
+    print(kind, &read.wishes, asked)
 }
 
-/// The requests of a GET, each with what its path asks for.
-fn requests<'a>(
-    kind: Kind,
-    query: &'a QueryString<'_>,
-    options: &Options,
-) -> Result<Vec<(Kind, Request<'a>)>, Error> {
-    if kind != Kind::Multi {
-        let requests = query.requests(options.max_embed)?;
-        return Ok(requests.into_iter().map(|request| (kind, request)).collect());
+/// The requests of a GET that were read.
+#[derive(Default)]
+struct Read<'a> {
+    wishes: Vec<Wish<'a>>,
+    updates: Vec<Update>,
+    /// One need of each class.
+    needs: [Option<Need>; 3],
+    /// The key in `k=`: the last one, if several stand there.
+    key: Option<Cow<'a, str>>,
+}
+
+impl<'a> Read<'a> {
+    fn add(&mut self, kind: Kind, mut request: Request<'a>, asked: &Asked<'_>) -> Result<(), Error> {
+        self.key = request.take("k").or(self.key.take());
+        let need = match kind {
+            Kind::Balance => {
+                self.wishes.push(Wish::Balance(Balance::parse(request)?));
+                Need { class: Class::Query, argument: "balance" }
+            }
+            Kind::UpdatePhys => self.update(update::phys(request)?),
+            Kind::UpdateFarm => self.update(update::farm(request, asked.options)?),
+            Kind::Status(subject) => {
+                let (status, need) = Status::parse(subject, request, asked)?;
+                self.wishes.push(Wish::Status(status));
+                need
+            }
+            Kind::Multi => return Err(Error::argument("multi", "a request in multi cannot be multi")),
+        };
+        self.needs[need.class as usize].get_or_insert(need);
+        Ok(())
     }
-    if !options.allow_diverse_multi {
-        return Err(Error::MultiOff);
+
+    fn update(&mut self, (update, need): (Update, Need)) -> Need {
+        self.updates.push(update);
+        need
     }
-    let requests = query.requests_with_paths(options.max_embed)?.into_iter();
-    let kind =
-        |path: &str| super::text_route(path).ok_or_else(|| Error::argument(path, "unknown path in multi"));
-    requests.map(|(path, request)| Ok((kind(path)?, request))).collect()
 }
 
 /// Applies all updates or none, and tells whoever listens what changed, before anything is answered.
@@ -172,18 +187,28 @@ fn apply(updates: &[Update], asked: &Asked<'_>) -> Result<(), Error> {
     if updates.is_empty() {
         return Ok(());
     }
-    let applied = asked.state.engine.apply(updates, asked.now)?;
+    let apply = || asked.state.engine.apply(updates, asked.now);
+    let applied = if updates.iter().any(Update::is_administrative) { may_block(apply) } else { apply() }?;
     if !applied.changes.is_empty() {
         (asked.state.changed)(&applied.changes);
     }
     Ok(())
 }
 
+/// Runs what may wait for a disk, and lets other connections go on meanwhile. A runtime of one thread has nobody who
+/// could take them over.
+fn may_block<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
+
 fn print(kind: Kind, wishes: &[Wish<'_>], asked: &Asked<'_>) -> Result<Page, Error> {
     let things = wishes.iter().map(|wish| match wish {
         Wish::Balance(balance) => balance.things(),
         Wish::Status(status) => status.things(),
-        Wish::Update => 1,
+        Wish::Updated => 1,
     });
     let things: usize = things.sum();
     let json = asked.json && wishes.iter().all(|wish| matches!(wish, Wish::Status(_)));
@@ -195,7 +220,7 @@ fn print(kind: Kind, wishes: &[Wish<'_>], asked: &Asked<'_>) -> Result<Page, Err
             Wish::Status(status) if json => status.answer_json(asked, &mut sheet)?,
             // One line for each request in multi: no headings.
             Wish::Status(status) => status.answer(asked, kind != Kind::Multi, &mut sheet)?,
-            Wish::Update => {
+            Wish::Updated => {
                 sheet.text.push_str("ok\n");
                 sheet.answered();
             }
@@ -217,7 +242,8 @@ pub struct Sheet {
 
 impl Sheet {
     fn new(several: bool) -> Self {
-        Self { several, ..Self::default() }
+        // Room for a few lines.
+        Self { several, text: String::with_capacity(64), ..Self::default() }
     }
 
     /// Something was answered.

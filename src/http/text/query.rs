@@ -72,55 +72,64 @@ impl<'a> QueryString<'a> {
     }
 
     /// The requests in it, one at least, in order; refuses more than `most`.
-    pub fn requests(&self, most: usize) -> Result<Vec<Request<'_>>, QueryError> {
-        let parts = self.parts(most)?;
-        parts.into_iter().map(|part| Request::parse(part, self.encoded)).collect()
+    pub fn requests(&self, most: usize) -> impl Iterator<Item = Result<Request<'_>, QueryError>> {
+        self.parts(most).map(|part| Request::parse(part?, self.encoded))
     }
 
     /// The requests in it with a path each, as `multi` takes them: `update/phys?h=app01;balance?farm_one`. What stands
     /// behind a `?` is a query string itself and may begin with `E`.
-    pub fn requests_with_paths(&self, most: usize) -> Result<Vec<(&str, Request<'_>)>, QueryError> {
-        self.parts(most)?.into_iter().map(|part| self.request_with_path(part)).collect()
+    pub fn requests_with_paths(
+        &self,
+        most: usize,
+    ) -> impl Iterator<Item = Result<(&str, Request<'_>), QueryError>> {
+        self.parts(most).map(|part| {
+            let part = part?;
+            let (path, query) = part.split_once('?').unwrap_or((part, ""));
+            if self.encoded && query.starts_with('E') {
+                let decoded = QueryString::new(query)?;
+                return Ok((path, Request::parse(&decoded.text, false)?.into_owned()));
+            }
+            Ok((path, Request::parse(query, self.encoded)?))
+        })
     }
 
-    fn request_with_path<'b>(&self, part: &'b str) -> Result<(&'b str, Request<'b>), QueryError> {
-        let (path, query) = part.split_once('?').unwrap_or((part, ""));
-        if self.encoded && query.starts_with('E') {
-            let decoded = QueryString::new(query)?;
-            return Ok((path, Request::parse(&decoded.text, false)?.into_owned()));
-        }
-        Ok((path, Request::parse(query, self.encoded)?))
+    /// What stands between every `;` outside quotes.
+    fn parts(&self, most: usize) -> impl Iterator<Item = Result<&str, QueryError>> {
+        let mut rest = Some(&*self.text);
+        let mut count = 0;
+        std::iter::from_fn(move || {
+            let text = rest?;
+            count += 1;
+            if count > most {
+                rest = None;
+                return Some(Err(QueryError::TooManyRequests(most)));
+            }
+            let end = end_of_part(text, self.encoded);
+            rest = text.get(end + 1..);
+            Some(Ok(&text[..end]))
+        })
     }
+}
 
-    /// Splits at every `;` outside quotes.
-    fn parts(&self, most: usize) -> Result<Vec<&str>, QueryError> {
-        let text = &*self.text;
-        let mut parts = Vec::new();
-        let (mut start, mut at, mut quotable) = (0, 0, true);
-        while let Some(&byte) = text.as_bytes().get(at) {
-            if quotable && let Some(quote) = Quote::opening(&text[at..], self.encoded) {
-                let inside = at + quote.len();
-                at = text[inside..].find(quote).map_or(text.len(), |end| inside + end + quote.len());
-                quotable = false;
-                continue;
-            }
-            if byte == b';' {
-                if parts.len() + 1 == most {
-                    return Err(QueryError::TooManyRequests(most));
-                }
-                parts.push(&text[start..at]);
-                start = at + 1;
-            }
-            quotable = matches!(byte, b';' | b',' | b'&' | b'=' | b'?');
-            at += 1;
-            // A character of several octets is no separator; go on where the next one begins.
-            while !text.is_char_boundary(at) {
-                at += 1;
-            }
+/// Where the first `;` outside quotes stands, or where the text ends.
+fn end_of_part(text: &str, encoded: bool) -> usize {
+    let octets = text.as_bytes();
+    let (mut at, mut quotable) = (0, true);
+    while let Some(&octet) = octets.get(at) {
+        if octet == b';' {
+            return at;
         }
-        parts.push(&text[start..]);
-        Ok(parts)
+        // All that is looked for is ASCII, so that every octet found begins a character.
+        if quotable && let Some(quote) = Quote::opening(&octets[at..], encoded) {
+            let inside = at + quote.len();
+            at = text[inside..].find(quote).map_or(text.len(), |end| inside + end + quote.len());
+            quotable = false;
+            continue;
+        }
+        quotable = matches!(octet, b',' | b'&' | b'=' | b'?');
+        at += 1;
     }
+    at
 }
 
 /// How a value may be quoted.
@@ -128,8 +137,8 @@ struct Quote;
 
 impl Quote {
     /// The quote that `text` begins with, if it does.
-    fn opening(text: &str, encoded: bool) -> Option<&'static str> {
-        match text.as_bytes() {
+    fn opening(octets: &[u8], encoded: bool) -> Option<&'static str> {
+        match octets {
             [b'"', ..] => Some("\""),
             [b'`', ..] => Some("`"),
             [b'%', b'2', b'2', ..] if encoded => Some("%22"),
@@ -153,7 +162,7 @@ impl<'a> Request<'a> {
         }
         let mut rest = text;
         for place in 1.. {
-            let (name, value, after) = argument(rest, encoded, place)?;
+            let Argument { name, value, after } = Argument::read(rest, encoded, place)?;
             match name {
                 None if value.is_empty() => return Err(QueryError::EmptyName(place)),
                 None => request.words.push(value),
@@ -212,44 +221,51 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Reads one argument: its name if it has one, its value, and what follows the separator behind it.
-#[allow(clippy::type_complexity)]
-fn argument(
-    text: &str,
-    encoded: bool,
-    place: usize,
-) -> Result<(Option<&str>, Cow<'_, str>, Option<&str>), QueryError> {
-    let separator = |character| matches!(character, ',' | '&');
-    let is_quoted_word = Quote::opening(text, encoded).is_some();
-    let end = text.find(separator).unwrap_or(text.len());
-    let (name, rest) = match text[..end].find('=') {
-        Some(0) => return Err(QueryError::EmptyName(place)),
-        Some(equals) if !is_quoted_word => (Some(&text[..equals]), &text[equals + 1..]),
-        _ => (None, text),
-    };
-    let called = || name.map_or_else(|| format!("argument {place}"), shown);
-    let (raw, after) = match Quote::opening(rest, encoded) {
-        None => {
-            let end = rest.find(separator).unwrap_or(rest.len());
-            (&rest[..end], &rest[end..])
-        }
-        Some(quote) => {
-            let inside = &rest[quote.len()..];
-            let end = inside.find(quote).ok_or_else(|| QueryError::OpenQuote(called()))?;
-            (&inside[..end], &inside[end + quote.len()..])
-        }
-    };
-    let after = match after.chars().next() {
-        None => None,
-        Some(next) if separator(next) => Some(&after[1..]),
-        Some(_) => return Err(QueryError::AfterQuote(called())),
-    };
-    let value = if encoded {
-        percent_decode_str(raw).decode_utf8().map_err(|_| QueryError::NotUtf8(called()))?
-    } else {
-        Cow::Borrowed(raw)
-    };
-    Ok((name, value, after))
+/// One argument as it was read.
+struct Argument<'a> {
+    /// `None`: a bare word.
+    name: Option<&'a str>,
+    value: Cow<'a, str>,
+    /// What follows the separator behind it; `None`: it was the last one.
+    after: Option<&'a str>,
+}
+
+impl<'a> Argument<'a> {
+    /// Reads the first argument of a text; `place` counts them, for messages. What separates is ASCII, so that every
+    /// octet found begins a character.
+    fn read(text: &'a str, encoded: bool, place: usize) -> Result<Self, QueryError> {
+        let octets = text.as_bytes();
+        let is_quoted = Quote::opening(octets, encoded).is_some();
+        let stop = octets.iter().position(|octet| matches!(octet, b'=' | b',' | b'&'));
+        let (name, rest) = match stop {
+            Some(0) if octets[0] == b'=' => return Err(QueryError::EmptyName(place)),
+            Some(at) if octets[at] == b'=' && !is_quoted => (Some(&text[..at]), &text[at + 1..]),
+            _ => (None, text),
+        };
+        let called = || name.map_or_else(|| format!("argument {place}"), shown);
+        let (raw, after) = match Quote::opening(rest.as_bytes(), encoded) {
+            None => {
+                let end = rest.bytes().position(|octet| matches!(octet, b',' | b'&'));
+                rest.split_at(end.unwrap_or(rest.len()))
+            }
+            Some(quote) => {
+                let inside = &rest[quote.len()..];
+                let end = inside.find(quote).ok_or_else(|| QueryError::OpenQuote(called()))?;
+                (&inside[..end], &inside[end + quote.len()..])
+            }
+        };
+        let after = match after.as_bytes() {
+            [] => None,
+            [b',' | b'&', ..] => Some(&after[1..]),
+            _ => return Err(QueryError::AfterQuote(called())),
+        };
+        let value = if encoded && raw.contains('%') {
+            percent_decode_str(raw).decode_utf8().map_err(|_| QueryError::NotUtf8(called()))?
+        } else {
+            Cow::Borrowed(raw)
+        };
+        Ok(Self { name, value, after })
+    }
 }
 
 /// What stays as it is in a value: RFC 3986 section 2.3.
@@ -269,13 +285,16 @@ mod tests {
 
     fn pairs(raw: &str) -> Vec<(String, String)> {
         let query = QueryString::new(raw).unwrap();
-        let requests = query.requests(16).unwrap();
+        let requests: Vec<_> = query.requests(16).collect::<Result<_, _>>().unwrap();
         assert_eq!(requests.len(), 1, "{raw}");
         requests[0].arguments().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 
     fn refusal(raw: &str) -> String {
-        QueryString::new(raw).and_then(|query| query.requests(16).map(drop)).unwrap_err().to_string()
+        QueryString::new(raw)
+            .and_then(|query| query.requests(16).try_for_each(|it| it.map(drop)))
+            .unwrap_err()
+            .to_string()
     }
 
     fn pair(name: &str, value: &str) -> (String, String) {
@@ -313,7 +332,7 @@ mod tests {
     #[test]
     fn requests_are_separated_by_semicolons_outside_quotes() {
         let query = QueryString::new(r#"farm_one,f="a;b";h=app02,"x;y""#).unwrap();
-        let requests = query.requests(16).unwrap();
+        let requests: Vec<_> = query.requests(16).collect::<Result<_, _>>().unwrap();
         assert_eq!(requests.len(), 2);
         assert_eq!(requests[0].word(), Some("farm_one"));
         assert_eq!(requests[1].word(), Some("x;y"));
@@ -322,7 +341,7 @@ mod tests {
     #[test]
     fn multi_gives_each_request_its_path() {
         let query = QueryString::new("update/phys?h=app01,l=0.7;balance?farm_one;x?Ef%3D1,2;y").unwrap();
-        let requests = query.requests_with_paths(16).unwrap();
+        let requests: Vec<_> = query.requests_with_paths(16).collect::<Result<_, _>>().unwrap();
         let seen: Vec<_> =
             requests.iter().map(|(path, request)| (*path, request.left_over().unwrap_or(""))).collect();
         assert_eq!(seen, [("update/phys", "h"), ("balance", "farm_one"), ("x", "f"), ("y", "")]);
@@ -347,16 +366,16 @@ mod tests {
         #[test]
         fn no_query_string_panics(raw in ".{0,200}") {
             if let Ok(query) = QueryString::new(&raw) {
-                let _ = query.requests(16);
-                let _ = query.requests_with_paths(16);
+                query.requests(16).for_each(drop);
+                query.requests_with_paths(16).for_each(drop);
             }
         }
 
         #[test]
         fn nor_one_made_of_the_characters_that_matter(raw in r#"[E%2aé"`,;&=?x]{0,40}"#) {
             if let Ok(query) = QueryString::new(&raw) {
-                let _ = query.requests(16);
-                let _ = query.requests_with_paths(16);
+                query.requests(16).for_each(drop);
+                query.requests_with_paths(16).for_each(drop);
             }
         }
 
@@ -365,7 +384,7 @@ mod tests {
             let raw = format!("a={},{}", encode(&value), encode(&word));
             let raw = raw.as_str();
             let query = QueryString::new(raw).unwrap();
-            let requests = query.requests(1).unwrap();
+            let requests: Vec<_> = query.requests(1).collect::<Result<_, _>>().unwrap();
             prop_assert_eq!(requests[0].arguments().collect::<Vec<_>>(), [("a", value.as_str())]);
             prop_assert_eq!(requests[0].word(), Some(word.as_str()));
         }

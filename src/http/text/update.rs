@@ -128,7 +128,7 @@ mod tests {
 
     fn parse(raw: &str) -> Result<(BackendUpdate, Need), Error> {
         let query = QueryString::new(raw)?;
-        let request = query.requests(1)?.remove(0);
+        let request = query.requests(1).next().unwrap()?;
         phys(request).map(|(update, need)| match update {
             Update::Backend(update) => (update, need),
             Update::Farm(update) => panic!("{update:?}"),
@@ -202,7 +202,7 @@ mod tests {
     fn a_farm_is_switched_by_its_name_with_or_without_zone() {
         let farm = |raw: &str| {
             let query = QueryString::new(raw).unwrap();
-            super::farm(query.requests(1).unwrap().remove(0), &Options::default())
+            super::farm(query.requests(1).next().unwrap().unwrap(), &Options::default())
         };
         let (update, need) = farm("n=Farm_One.athena.,s=off").unwrap();
         let name = Name::parse("farm_one").unwrap();
