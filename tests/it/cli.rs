@@ -114,7 +114,7 @@ fn wrong_use_is_two_and_says_what_was_meant() {
         &["status", "engine", "app01"],
         &["status", "--watch=0"],
         &["balance"],
-        &["balance", "farm_one", "--server", "https://127.0.0.1"],
+        &["balance", "farm_one", "--server", "ftp://127.0.0.1"],
         &["balance", "farm_one", "--server", "http://a b"],
         &["--log-level", "loud"],
     ] {
