@@ -2,9 +2,10 @@
 //!
 //! A start goes in the order of what needs what: engine, zones, sockets, listeners, and only then ready. Everything that can
 //! fail is tried before anything answers. A reload is the same, aside: what is wrong leaves all as it was. A stop goes
-//! backwards: not ready, a while of service for those who have not noticed, no more queries, open answers finished.
+//! backwards: not ready, a while of service for those who have not noticed, no more queries, open answers finished, states saved.
 
 mod listeners;
+mod memory;
 mod options;
 
 use std::io;
@@ -30,9 +31,12 @@ use crate::http::{Readiness, State};
 use crate::metrics::Metrics;
 use crate::mirror::Mirror;
 use crate::resolve;
+use crate::state::StateError;
+use crate::systemd::{self, Inherited};
 
 use listeners::{DnsListener, HttpListener};
-pub use options::{dns_options, http_options, mirror_options, zones};
+use memory::Memory;
+pub use options::{dns_options, http_options, mirror_options, token_keys, zones};
 
 /// Why Athena cannot start, or a reload was refused.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +66,9 @@ pub enum StartError {
     /// Random octets.
     #[error(transparent)]
     NoSecret(#[from] NoSecret),
+    /// The state file.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// Signals.
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
@@ -97,17 +104,28 @@ pub struct Running {
     dns: Vec<DnsListener>,
     http: Vec<HttpListener>,
     hosts: JoinSet<()>,
-    sweeper: AbortHandle,
+    sweeper: AbortOnDrop,
+    memory: Option<Memory>,
+    mirror: UnlinkOnDrop,
     lameduck: Duration,
 }
 
-/// Starts everything that `config` describes and returns when all of it answers.
-pub async fn start(config: Config) -> Result<Running, StartError> {
+/// Starts everything that `config` describes, on sockets that were `inherited` where they are at hand, and returns when
+/// all of it answers.
+pub async fn start(config: Config, mut inherited: Inherited) -> Result<Running, StartError> {
     let clock = Clock::start();
     let engine = Arc::new(Engine::new(config.plan.clone(), clock.now()).map_err(StartError::Plan)?);
+    engine.set_token_keys(token_keys(&config));
+    let memory = match &config.state_dir {
+        Some(folder) => Some(Memory::open(folder, &engine, clock).await?),
+        None => None,
+    };
     let metrics = Arc::new(Metrics::default());
     let zones = zones(&config, &engine).map_err(StartError::Zones)?;
     let readiness = Arc::new(Readiness::new(["listeners"]));
+    if let Some(state) = memory.as_ref().map(|memory| Arc::clone(memory.state())) {
+        readiness.watch(move || state.trouble());
+    }
     let handler =
         Arc::new(Handler::new(Arc::clone(&engine), zones, dns_options(&config), Arc::clone(&metrics))?);
     let http = Arc::new(State::new(
@@ -125,21 +143,25 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
     let mut dns = Vec::new();
     for &address in &config.dns.listen {
-        dns.push(DnsListener::bind(address, config.dns.threads).await?);
+        dns.push(DnsListener::bind(address, config.dns.threads, &mut inherited).await?);
     }
     let mut http = Vec::new();
     for &address in &config.http.listen {
-        http.push(HttpListener::bind(address).await?);
+        http.push(HttpListener::bind(address, &mut inherited).await?);
+    }
+    for socket in inherited.rest() {
+        warn!("{socket}: inherited, but no listener of the configuration");
     }
     for listener in &mut dns {
         listener.spawn(&parts)?;
     }
     http.iter_mut().for_each(|listener| listener.spawn(&parts));
-    let sweeper = tokio::spawn(sweep(Arc::clone(&parts.engine), clock)).abort_handle();
+    let sweeper = AbortOnDrop(tokio::spawn(sweep(Arc::clone(&parts.engine), clock)).abort_handle());
     let hosts = resolve::watch(hosts(&config), &parts.engine, clock);
     parts.mirror.follow(&mirror_options(&config), Some(&parts.readiness));
     parts.readiness.done("listeners");
-    Ok(Running { parts, dns, http, hosts, sweeper, lameduck: config.shutdown.lameduck })
+    let mirror = UnlinkOnDrop(Arc::clone(&parts.mirror));
+    Ok(Running { parts, dns, http, hosts, sweeper, memory, mirror, lameduck: config.shutdown.lameduck })
 }
 
 impl Running {
@@ -156,17 +178,18 @@ impl Running {
     /// Takes another configuration. Everything is tried aside first; on an error all stays as it was. What still exists
     /// keeps its states, statistics, rotation and counters; listeners that stay are not touched. Gives what changed.
     pub async fn reload(&mut self, config: Config) -> Result<Vec<String>, StartError> {
+        let mut none = Inherited::default();
         let mut dns = Vec::new();
         for address in
             config.dns.listen.iter().filter(|address| !self.dns.iter().any(|old| old.is(**address)))
         {
-            dns.push(DnsListener::bind(*address, config.dns.threads).await?);
+            dns.push(DnsListener::bind(*address, config.dns.threads, &mut none).await?);
         }
         let mut http = Vec::new();
         for address in
             config.http.listen.iter().filter(|address| !self.http.iter().any(|old| old.is(**address)))
         {
-            http.push(HttpListener::bind(*address).await?);
+            http.push(HttpListener::bind(*address, &mut none).await?);
         }
         // The zones are read against farms that only the engine can make, so they are tried on a throw-away engine first.
         let now = self.parts.clock.now();
@@ -174,8 +197,12 @@ impl Running {
         zones(&config, &trial).map_err(StartError::Zones)?;
         drop(trial);
 
-        let reloaded = self.parts.engine.reload(config.plan.clone(), now).map_err(StartError::Plan)?;
+        // It may wait for a decision that is on its way to the disk.
+        let (engine, plan) = (Arc::clone(&self.parts.engine), config.plan.clone());
+        let reloaded = memory::finished(tokio::task::spawn_blocking(move || engine.reload(plan, now)).await);
+        let reloaded = reloaded.map_err(StartError::Plan)?;
         let zones = zones(&config, &self.parts.engine).map_err(StartError::Zones)?;
+        self.parts.engine.set_token_keys(token_keys(&config));
         self.parts.handler.replace(zones, dns_options(&config));
         self.parts.http.replace_options(http_options(&config));
         for listener in &mut dns {
@@ -214,16 +241,12 @@ impl Running {
         for listener in self.http.drain(..) {
             listener.stop().await;
         }
-        self.parts.mirror.stop().await;
+        self.mirror.0.stop().await;
         self.hosts.abort_all();
-        self.sweeper.abort();
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.parts.mirror.abort();
-        self.sweeper.abort();
+        drop(self.sweeper);
+        if let Some(memory) = self.memory.take() {
+            memory.close(&self.parts.engine, self.parts.clock).await;
+        }
     }
 }
 
@@ -273,6 +296,7 @@ fn log_changes(changes: &[Change]) {
 /// answers.
 pub async fn run(
     first: Config,
+    inherited: Inherited,
     load: impl Fn() -> Result<Config, Problems>,
     started: impl FnOnce(&Running),
 ) -> Result<(), StartError> {
@@ -280,7 +304,7 @@ pub async fn run(
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut hangup = listen(SignalKind::hangup())?;
-    let mut running = start(first).await?;
+    let mut running = start(first, inherited).await?;
     for address in running.dns() {
         info!("dns answers on {address}");
     }
@@ -288,19 +312,52 @@ pub async fn run(
         info!("http answers on {address}");
     }
     started(&running);
+    systemd::ready("answering");
+    let _watchdog =
+        systemd::watchdog().map(|every| AbortOnDrop(tokio::spawn(keep_alive(every)).abort_handle()));
     loop {
         let why = tokio::select! {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
             _ = hangup.recv() => {
+                systemd::reloading();
                 reload(&mut running, &load).await;
+                systemd::ready("answering");
                 continue;
             }
         };
         info!("{why}: stopping");
+        systemd::stopping();
         running.stop().await;
         info!("stopped");
         return Ok(());
+    }
+}
+
+/// A task that ends with whoever holds this.
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Links to peers that end with whoever holds this.
+struct UnlinkOnDrop(Arc<Mirror>);
+
+impl Drop for UnlinkOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Signs of life for systemd's watchdog.
+async fn keep_alive(every: Duration) {
+    let mut ticks = tokio::time::interval(every);
+    loop {
+        ticks.tick().await;
+        systemd::alive();
     }
 }
 

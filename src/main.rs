@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use athena::app::{self, StartError};
 use athena::cli::{Cli, Next};
+use athena::systemd::Inherited;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
@@ -18,9 +19,11 @@ fn main() -> ExitCode {
     };
     let greeting = command.greeting(&config);
     let serve = || -> anyhow::Result<()> {
+        // Before there are other threads: it changes the environment.
+        let inherited = Inherited::take().context("sockets from the service manager")?;
         let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
         let started = |_: &app::Running| eprint!("{greeting}");
-        runtime.block_on(app::run(config, || command.load(), started))?;
+        runtime.block_on(app::run(config, inherited, || command.load(), started))?;
         Ok(())
     };
     match serve() {

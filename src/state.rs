@@ -6,7 +6,7 @@
 //! | memory ([`Memory`]) | when somebody calls [`State::save`]: every half minute and at the stop | the last half minute |
 //!
 //! **Nothing is lost silently.** A file that is damaged, foreign or newer stops the start with an error that says what
-//! to do, and is left as it is. The whole file is read and checked in memory first, so a check never changes it.
+//! to do, and is left as it is: all of it is read and checked before anything is written.
 //!
 //! **A disk that fails does not stop service.** When the file cannot be written (full disk, read-only file system),
 //! changes are refused, [`State::trouble`] says why, and everything else goes on. All decisions are also held in
@@ -17,6 +17,7 @@
 //! Everything here blocks: from asynchronous code it is to be called with `spawn_blocking`.
 
 mod form;
+mod overlay;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -140,8 +141,8 @@ impl State {
             Err(StateError::Folder { source, .. }) if is_unwritable(&source) && !folder.exists() => None,
             Err(error) => return Err(error),
         };
-        let found = match read(&file)? {
-            Some(bytes) => Some(store::examine(bytes).map_err(|error| error.about(&file))?),
+        let found = match find(&file)? {
+            Some((found, length)) => Some(store::examine(found, length).map_err(|error| error.about(&file))?),
             None => None,
         };
         let is_new = found.is_none();
@@ -256,14 +257,14 @@ fn lock(folder: &Path) -> Result<File, StateError> {
     }
 }
 
-/// The whole file; `None` if there is none.
-fn read(file: &Path) -> Result<Option<Vec<u8>>, StateError> {
+/// The file and how many octets it has; `None` if there is none.
+fn find(file: &Path) -> Result<Option<(File, u64)>, StateError> {
     let unreadable = |source| StateError::Unreadable { path: file.to_owned(), source };
     match fs::metadata(file) {
         Ok(found) if !found.is_file() => {
             Err(StateError::Damaged { path: file.to_owned(), why: "it is not a file".to_owned() })
         }
-        Ok(_) => fs::read(file).map(Some).map_err(unreadable),
+        Ok(found) => File::open(file).map(|file| Some((file, found.len()))).map_err(unreadable),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(unreadable(error)),
     }

@@ -13,6 +13,7 @@ use crate::balance::random::SplitMix;
 use crate::dns::udp::{self, Udp};
 use crate::dns::wire::Wire;
 use crate::http;
+use crate::systemd::Inherited;
 
 /// How often a port is asked of the system that is free for UDP and TCP alike.
 const PORTS: u32 = 16;
@@ -29,8 +30,28 @@ pub struct DnsListener {
 }
 
 impl DnsListener {
-    /// Binds both sockets. With port 0 the system chooses one that is free for both.
-    pub async fn bind(configured: SocketAddr, threads: usize) -> Result<Self, StartError> {
+    /// Takes the sockets that were inherited for this address, and binds those that were not. With port 0 the system
+    /// chooses one that is free for both.
+    pub async fn bind(
+        configured: SocketAddr,
+        threads: usize,
+        inherited: &mut Inherited,
+    ) -> Result<Self, StartError> {
+        let handed_udp = inherited.udp(configured);
+        let handed_tcp = inherited.tcp(configured).and_then(|tcp| tcp.map(TcpListener::from_std).transpose());
+        let refuse = |cause| StartError::Listen { service: "dns over tcp", address: configured, cause };
+        let handed_tcp = handed_tcp.map_err(refuse)?;
+        if handed_udp.is_some() || handed_tcp.is_some() {
+            let udp = match handed_udp {
+                Some(socket) => Udp::adopt(vec![socket], threads)?,
+                None => Udp::bind(&[configured], threads)?,
+            };
+            let tcp = match handed_tcp {
+                Some(listener) => listener,
+                None => TcpListener::bind(configured).await.map_err(refuse)?,
+            };
+            return Ok(Self::new(configured, udp, tcp));
+        }
         let mut attempt = 0;
         let (udp, tcp) = loop {
             let udp = Udp::bind(&[configured], threads)?;
@@ -41,17 +62,14 @@ impl DnsListener {
                 Err(cause) => return Err(StartError::Listen { service: "dns over tcp", address, cause }),
             }
         };
+        Ok(Self::new(configured, udp, tcp))
+    }
+
+    fn new(configured: SocketAddr, udp: Udp, tcp: TcpListener) -> Self {
         let address = udp.local_addrs()[0];
         let (stop, _) = watch::channel(false);
-        Ok(Self {
-            configured,
-            address,
-            udp: Some(udp),
-            answering: None,
-            tcp: Some(tcp),
-            tasks: JoinSet::new(),
-            stop,
-        })
+        let (udp, tcp) = (Some(udp), Some(tcp));
+        Self { configured, address, udp, answering: None, tcp, tasks: JoinSet::new(), stop }
     }
 
     /// The address bound.
@@ -99,10 +117,14 @@ pub struct HttpListener {
 }
 
 impl HttpListener {
-    /// Binds the socket.
-    pub async fn bind(configured: SocketAddr) -> Result<Self, StartError> {
+    /// Takes the socket that was inherited for this address, or binds one.
+    pub async fn bind(configured: SocketAddr, inherited: &mut Inherited) -> Result<Self, StartError> {
         let refuse = |cause| StartError::Listen { service: "http", address: configured, cause };
-        let listener = TcpListener::bind(configured).await.map_err(refuse)?;
+        let handed = inherited.tcp(configured).and_then(|tcp| tcp.map(TcpListener::from_std).transpose());
+        let listener = match handed.map_err(refuse)? {
+            Some(listener) => listener,
+            None => TcpListener::bind(configured).await.map_err(refuse)?,
+        };
         let address = listener.local_addr().map_err(refuse)?;
         let (stop, _) = watch::channel(false);
         Ok(Self { configured, address, listener: Some(listener), tasks: JoinSet::new(), stop })

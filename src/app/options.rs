@@ -6,6 +6,7 @@ use std::path::Path;
 use hickory_proto::rr::Name;
 
 use crate::balance::Engine;
+use crate::balance::token::{TokenKey, TokenKeys};
 use crate::config::{Config, MirrorPeer, Records, Secret};
 use crate::dns::{self, CookieOptions, TcpOptions, ZoneContent, ZoneError, Zones};
 use crate::http::access::{Access, Gate, Key};
@@ -61,6 +62,15 @@ pub fn dns_options(config: &Config) -> dns::Options {
     }
 }
 
+/// The keys of sticky tokens. The configuration's check refuses empty ones.
+pub fn token_keys(config: &Config) -> TokenKeys {
+    let key = |secret: &Option<Secret<String>>| TokenKey::new(secret.as_ref()?.expose().as_bytes()).ok();
+    match key(&config.cookie.key) {
+        Some(first) => TokenKeys::new(first, key(&config.cookie.former_key)),
+        None => TokenKeys::default(),
+    }
+}
+
 /// How HTTP answers.
 pub fn http_options(config: &Config) -> http::Options {
     let (http, access) = (&config.http, &config.access);
@@ -74,6 +84,7 @@ pub fn http_options(config: &Config) -> http::Options {
         allow_diverse_multi: http.allow_diverse_multi,
         zones: config.zones.iter().map(|zone| zone.name.clone()).collect(),
         configuration: config.shown.clone(),
+        cookie: config.cookie.name.clone(),
         access: Access {
             query: gate(&access.query, &access.query_key),
             update: gate(&access.update, &access.update_key),

@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::farm::Machine;
 use super::gauge::Tally;
 use super::moment::Moment;
 use super::plan::BackendPlan;
 use super::statistics::Statistics;
 use super::status::{BackendStatus, Stated};
+use super::suspicion::Evidence;
 use super::update::{Admin, Feed, Health};
+use super::view::Machine;
 
 /// Why a backend cannot be chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,6 +38,8 @@ pub enum Unavailable {
     Unresolved,
     /// Its weight is 0.
     NoWeight,
+    /// Second tries said that it fails.
+    Suspect(Evidence),
 }
 
 /// Who may speak of a backend's health.
@@ -69,6 +72,7 @@ impl fmt::Display for Unavailable {
             Self::Left => formatter.write_str("out: it said that it leaves"),
             Self::Unresolved => formatter.write_str("its host name has no address yet"),
             Self::NoWeight => formatter.write_str("weight 0"),
+            Self::Suspect(evidence) => write!(formatter, "suspect: {evidence}"),
         }
     }
 }
@@ -230,6 +234,14 @@ impl Backend {
             return Err(self.silence(expect, now));
         }
         Ok(())
+    }
+
+    /// Whether those who were here before may stay: up and in, on or drained, of whatever weight.
+    pub fn holds(&self, expect: Option<Duration>, now: Moment) -> bool {
+        self.admin != Admin::Off
+            && self.health().0 == Health::Up
+            && !self.machine.addresses.is_empty()
+            && self.feed_for(expect, now) != Feed::Out
     }
 
     fn silence(&self, expect: Option<Duration>, now: Moment) -> Unavailable {

@@ -10,25 +10,30 @@ mod memory;
 mod reports;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod views;
 
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use arc_swap::ArcSwap;
 
 use super::algorithm::{Algorithm, Candidate};
 use super::backend::Backend;
+use super::common::{Common, TokenCounts};
 use super::durable::Durable;
-use super::farm::{Farm, Machine};
+use super::farm::Farm;
 use super::gauge::{Gauge, Pool};
 use super::moment::Moment;
 use super::name::Name;
 use super::plan::{FarmPlan, Plan, PlanError};
 use super::status::{BackendStatus, Change, FarmStatus, Source, Stated};
+use super::token::TokenKeys;
 use super::update::{Refusal, Switch, Update};
+use super::view::Machine;
+use trust::Trust;
 
 pub use hearsay::Hearsay;
 
@@ -37,10 +42,10 @@ pub struct Engine {
     truth: Mutex<Truth>,
     /// Farms and machines by name, for those who have no `Arc` of them yet.
     roster: ArcSwap<Roster>,
+    common: Arc<Common>,
     counters: Counters,
     administration: durable::Administration,
     started: Moment,
-    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 #[derive(Default)]
@@ -70,6 +75,7 @@ struct Truth {
     dirty: BTreeSet<(usize, usize)>,
     /// What changed, for whoever called.
     changes: Vec<Change>,
+    common: Arc<Common>,
     /// What people decided.
     ledger: durable::Ledger,
 }
@@ -81,6 +87,8 @@ enum Look {
     Silence(u32, u32),
     /// A farm with members in slow start.
     SlowStart(u32),
+    /// A farm with a suspect whose time is over.
+    Suspicion(u32),
 }
 
 /// The truth about one farm.
@@ -90,6 +98,7 @@ struct FarmTruth {
     algorithm: Box<dyn Algorithm>,
     pool: Arc<Pool>,
     members: Vec<Place>,
+    trust: Trust,
     switch: Switch,
     switch_since: Moment,
     source: Stated<Source>,
@@ -122,6 +131,10 @@ struct Place {
     missing: Option<String>,
     /// Whether it is among the candidates of the view.
     candidate: bool,
+    /// Whether it would be, but for a suspicion.
+    suspended: bool,
+    /// Whether those who were there before could stay when the view was made: see [`Backend::holds`].
+    held: bool,
     /// Whether a look at its silence stands on the agenda.
     watched: bool,
 }
@@ -169,13 +182,14 @@ impl Engine {
     pub fn new(plan: Plan, now: Moment) -> Result<Self, Vec<PlanError>> {
         let truth = carry::truth(plan, None, now)?;
         let roster = ArcSwap::from_pointee(truth.roster());
+        let common = Arc::clone(&truth.common);
         Ok(Self {
             truth: Mutex::new(truth),
             roster,
+            common,
             counters: Counters::default(),
             administration: durable::Administration::default(),
             started: now,
-            wake: OnceLock::new(),
         })
     }
 
@@ -227,21 +241,6 @@ impl Engine {
         Ok(self.carry_out(&mut truth, updates, now))
     }
 
-    fn check(&self, truth: &Truth, updates: &[Update]) -> Result<(), Refusal> {
-        updates.iter().try_for_each(|update| truth.check(update)).inspect_err(|_| self.count_refused())
-    }
-
-    fn carry_out(&self, truth: &mut Truth, updates: &[Update], now: Moment) -> Applied {
-        let mut reports = 0;
-        for update in updates {
-            reports += u64::from(truth.carry_out(update, now));
-        }
-        truth.refresh(now);
-        self.wake_if_sooner(truth);
-        self.counters.reports.fetch_add(reports, Relaxed);
-        Applied { changes: std::mem::take(&mut truth.changes), records: Vec::new() }
-    }
-
     /// Counts an update that was refused before it came here (it could not be parsed, or its sender may not).
     pub fn count_refused(&self) {
         self.counters.refused.fetch_add(1, Relaxed);
@@ -266,10 +265,25 @@ impl Engine {
         Expired { changes: std::mem::take(&mut truth.changes), next }
     }
 
-    /// Names who is called, under the lock and so without delay, when something is due earlier than the last
-    /// [`expire`](Self::expire) said. Only the first call counts.
+    /// Names who is called when something is due earlier than the last [`expire`](Self::expire) said: under the lock, or
+    /// by a query, and so without delay. Only the first call counts.
     pub fn on_sooner(&self, wake: impl Fn() + Send + Sync + 'static) {
-        let _ = self.wake.set(Box::new(wake));
+        self.common.on_call(Box::new(wake));
+    }
+
+    /// Takes the keys of sticky tokens in place of those before. Takes no lock.
+    pub fn set_token_keys(&self, keys: TokenKeys) {
+        self.common.keys.store(Arc::new(keys));
+    }
+
+    /// The keys of sticky tokens in force; to sign with. Takes no lock.
+    pub fn token_keys(&self) -> Arc<TokenKeys> {
+        self.common.keys.load_full()
+    }
+
+    /// What became of sticky tokens. Takes no lock.
+    pub fn token_counts(&self) -> TokenCounts {
+        self.common.tokens.read()
     }
 
     fn wake_if_sooner(&self, truth: &Truth) {
@@ -278,8 +292,8 @@ impl Engine {
             (first, None) => first.is_some(),
             (None, Some(_)) => false,
         };
-        if let (true, Some(wake)) = (sooner, self.wake.get()) {
-            wake();
+        if sooner {
+            self.common.wake();
         }
     }
 

@@ -1,38 +1,36 @@
-//! A farm as queries see it: an immutable [`View`] behind one atomic pointer, and the choice.
+//! A farm: a name, an immutable [`View`] behind one atomic pointer, and the choice.
 //!
 //! Everything that asks for a member (a DNS query, a text query, JSON, the simulator) goes through [`Farm::choose`], so
 //! they cannot disagree. A choice loads one pointer, takes one ticket, asks the prepared selector and counts one
 //! answer; it takes no lock and allocates nothing.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::algorithm::{AlgorithmSpec, MemberId, Pick, Select};
-use super::gauge::Tally;
+use super::again::Last;
+use super::algorithm::{MemberId, Pick};
+use super::common::Common;
 use super::moment::Moment;
 use super::name::Name;
 use super::plan::Fallback;
 use super::random::Random;
-
-/// Address family of a question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// A
-    V4,
-    /// AAAA
-    V6,
-}
+use super::sticky::Stick;
+use super::view::{Family, Machine, View, ViewSource};
 
 /// Who asks, for what.
 #[derive(Debug, Clone, Copy)]
 pub struct Ask<'a> {
     /// Only members with an address of this family; `None`: any.
     pub family: Option<Family>,
-    /// The key for rules that hash; empty if there is none.
+    /// The key for rules that hash, and what the request is remembered by: the labels in front of the farm, as text;
+    /// empty if there are none.
     pub key: &'a [u8],
+    /// Whom it wants, if it says so: see [`Farm::read_label`].
+    pub stick: Stick<'a>,
+    /// Whether it is `again.LABELS.farm`: the member that was given for these labels a moment ago has failed.
+    pub again: bool,
     /// When.
     pub now: Moment,
 }
@@ -40,151 +38,30 @@ pub struct Ask<'a> {
 impl Ask<'_> {
     /// For a member with any address, without a key.
     pub fn any(now: Moment) -> Self {
-        Self { family: None, key: &[], now }
-    }
-}
-
-/// The facts of one backend that answers are made of.
-#[derive(Debug)]
-pub struct Machine {
-    /// Its name.
-    pub name: Name,
-    /// Its addresses, the preferred one of each family first; maybe none while its host name is not resolved.
-    pub addresses: Box<[IpAddr]>,
-    /// The preferred IPv4 address.
-    pub v4: Option<Ipv4Addr>,
-    /// The preferred IPv6 address.
-    pub v6: Option<Ipv6Addr>,
-    /// Its port.
-    pub port: Option<u16>,
-    pub(super) tally: Arc<Tally>,
-}
-
-impl Machine {
-    /// The preferred address of `family`, or of any family.
-    pub fn address(&self, family: Option<Family>) -> Option<IpAddr> {
-        match family {
-            None => self.addresses.first().copied(),
-            Some(Family::V4) => self.v4.map(IpAddr::V4),
-            Some(Family::V6) => self.v6.map(IpAddr::V6),
-        }
-    }
-}
-
-/// What a farm answers, fixed until the next change of who is available.
-pub struct View {
-    pub(super) ttl: u32,
-    pub(super) answers: usize,
-    pub(super) members: Box<[Arc<Machine>]>,
-    pub(super) source: ViewSource,
-    pub(super) selectors: Selectors,
-    pub(super) has_v4: bool,
-    pub(super) has_v6: bool,
-    pub(super) algorithm: &'static AlgorithmSpec,
-    /// The first farm of the fallback chain, for SRV records of lower priority.
-    pub(super) backup: Option<Arc<Farm>>,
-}
-
-/// Where a view's answers come from.
-pub enum ViewSource {
-    /// Its own members: the available ones, or as a last resort the silent ones.
-    Members,
-    /// Another farm.
-    Farm(Arc<Farm>),
-    /// An address, host or URL.
-    Elsewhere(Fallback),
-    /// Nobody is left.
-    Nobody,
-}
-
-/// A selector for each family; the same one where the candidates are the same.
-#[derive(Default, Clone)]
-pub struct Selectors {
-    pub(super) any: Option<Arc<dyn Select>>,
-    pub(super) v4: Option<Arc<dyn Select>>,
-    pub(super) v6: Option<Arc<dyn Select>>,
-}
-
-impl View {
-    /// Time to live of answers, in seconds.
-    pub fn ttl(&self) -> u32 {
-        self.ttl
-    }
-
-    /// How many members one DNS answer holds.
-    pub fn answers(&self) -> usize {
-        self.answers
-    }
-
-    /// Whether any member is configured with an address of this family, available or not.
-    pub fn has(&self, family: Family) -> bool {
-        match family {
-            Family::V4 => self.has_v4,
-            Family::V6 => self.has_v6,
-        }
-    }
-
-    /// The rule that chooses.
-    pub fn algorithm(&self) -> &'static AlgorithmSpec {
-        self.algorithm
-    }
-
-    /// The farm whose members are given instead of its own, while it falls back on one.
-    pub fn relay(&self) -> Option<&Arc<Farm>> {
-        match &self.source {
-            ViewSource::Farm(farm) => Some(farm),
-            _ => None,
-        }
-    }
-
-    /// The address, host or URL that is given instead of members, while the farm falls back on one.
-    pub fn elsewhere(&self) -> Option<&Fallback> {
-        match &self.source {
-            ViewSource::Elsewhere(fallback) => Some(fallback),
-            _ => None,
-        }
-    }
-
-    /// The first farm of the fallback chain.
-    pub fn backup(&self) -> Option<&Arc<Farm>> {
-        self.backup.as_ref()
-    }
-
-    /// The facts of a member that was chosen from this view.
-    pub fn machine(&self, id: MemberId) -> &Arc<Machine> {
-        &self.members[id.0 as usize]
-    }
-
-    /// Every member that may be chosen, with its share of the answers in the algorithm's eyes.
-    pub fn shares(&self) -> Vec<(MemberId, f64)> {
-        self.selectors.any.as_ref().map(|select| select.shares()).unwrap_or_default()
-    }
-
-    fn select(&self, family: Option<Family>) -> Option<&dyn Select> {
-        match family {
-            None => self.selectors.any.as_deref(),
-            Some(Family::V4) => self.selectors.v4.as_deref(),
-            Some(Family::V6) => self.selectors.v6.as_deref(),
-        }
+        Self { family: None, key: &[], stick: Stick::No, again: false, now }
     }
 }
 
 /// A farm: its name, its view, its counters.
 pub struct Farm {
     name: Name,
-    view: ArcSwap<View>,
-    count: Count,
+    pub(super) view: ArcSwap<View>,
+    pub(super) count: Count,
+    pub(super) common: Arc<Common>,
+    /// Whether a member's ledger has word for the engine.
+    pub(super) has_word: AtomicBool,
 }
 
 /// What every choice writes, on a cache line of its own.
 #[derive(Default)]
 #[repr(align(64))]
-struct Count {
+pub(super) struct Count {
     /// A rotation for each family and one for questions without: proxies ask for A and AAAA in turn, and one rotation for
     /// both would show each of them only every other member.
     tickets: [AtomicU64; 3],
-    /// Answers that took no ticket here: they came from a fallback.
-    elsewhere: AtomicU64,
+    /// Answers that took no ticket here: they came from a fallback, or as a token or a KEY said.
+    pub(super) elsewhere: AtomicU64,
+    pub(super) last: Last,
 }
 
 /// What a farm answers to one question.
@@ -232,8 +109,9 @@ impl Elsewhere {
 }
 
 impl Farm {
-    pub(super) fn new(name: Name, view: View) -> Self {
-        Self { name, view: ArcSwap::from_pointee(view), count: Count::default() }
+    pub(super) fn new(name: Name, view: View, common: Arc<Common>) -> Self {
+        let (view, count) = (ArcSwap::from_pointee(view), Count::default());
+        Self { name, view, count, common, has_word: AtomicBool::new(false) }
     }
 
     pub(super) fn replace_view(&self, view: View) {
@@ -269,8 +147,40 @@ impl Farm {
 
     /// The same, with up to `most` different members, best first. Only the first of them is counted as chosen.
     pub fn choose_several(&self, ask: &Ask<'_>, most: usize, random: &mut dyn Random) -> Choice {
+        self.choose_in(self.view.load(), ask, most, random)
+    }
+
+    /// The same as [`choose`](Self::choose), from a [`view`](Self::view) of this farm that the caller has looked at, which
+    /// saves taking it twice.
+    #[inline]
+    pub fn choose_from(&self, view: Guard<Arc<View>>, ask: &Ask<'_>, random: &mut dyn Random) -> Choice {
+        self.choose_in(view, ask, 1, random)
+    }
+
+    fn choose_in(
+        &self,
+        view: Guard<Arc<View>>,
+        ask: &Ask<'_>,
+        most: usize,
+        random: &mut dyn Random,
+    ) -> Choice {
+        match ask.stick {
+            Stick::No | Stick::Key(_) => self.choose_freely(view, ask, most, random),
+            Stick::Token(_) | Stick::Failed(_) => self.choose_by_token(ask, most, random),
+        }
+    }
+
+    /// The choice, whatever a token says.
+    #[inline]
+    pub(super) fn choose_freely(
+        &self,
+        view: Guard<Arc<View>>,
+        ask: &Ask<'_>,
+        most: usize,
+        random: &mut dyn Random,
+    ) -> Choice {
         let count_elsewhere = || self.count.elsewhere.fetch_add(1, Relaxed);
-        let choice = self.at_source(ask, |farm, view| {
+        let choice = self.at_source(view, ask, |farm, view| {
             let choice = farm.choose_member(view, ask, most, random);
             // Its own members' choices are counted by their tickets.
             if matches!(choice, Choice::Member(_)) && !std::ptr::eq(farm, self) {
@@ -287,13 +197,17 @@ impl Farm {
     /// Everybody who may be chosen, best first as the rule sees them now. Moves no rotation and counts nothing: it tells
     /// what a choice would look at.
     pub fn rank(&self, ask: &Ask<'_>, random: &mut dyn Random) -> Choice {
-        self.at_source(ask, |farm, view| farm.rank_members(view, ask, random))
+        self.at_source(self.view.load(), ask, |farm, view| farm.rank_members(view, ask, random))
     }
 
     /// Asks `members` of the farm whose members are given, or tells what there is instead.
     #[inline]
-    fn at_source(&self, ask: &Ask<'_>, members: impl FnOnce(&Self, Guard<Arc<View>>) -> Choice) -> Choice {
-        let view = self.view.load();
+    fn at_source(
+        &self,
+        view: Guard<Arc<View>>,
+        ask: &Ask<'_>,
+        members: impl FnOnce(&Self, Guard<Arc<View>>) -> Choice,
+    ) -> Choice {
         match &view.source {
             ViewSource::Members => members(self, view),
             ViewSource::Farm(farm) => match farm.view.load() {
@@ -310,7 +224,7 @@ impl Farm {
         }
     }
 
-    fn tickets(&self, family: Option<Family>) -> &AtomicU64 {
+    pub(super) fn tickets(&self, family: Option<Family>) -> &AtomicU64 {
         &self.count.tickets[family.map_or(0, |family| 1 + family as usize)]
     }
 
@@ -319,10 +233,9 @@ impl Farm {
         let pick = Pick { now: ask.now, ticket: self.tickets(ask.family).load(Relaxed), key: ask.key };
         let mut order = Vec::new();
         select.rank(&pick, random, &mut order);
-        if order.is_empty() {
-            return Choice::Nobody;
-        }
-        let first = order.remove(0);
+        let preferred = view.preferred(ask).or(order.first().copied());
+        let Some(first) = preferred else { return Choice::Nobody };
+        order.retain(|&id| id != first);
         Choice::Member(Chosen { view, first, spares: order })
     }
 
@@ -334,16 +247,47 @@ impl Farm {
         random: &mut dyn Random,
     ) -> Choice {
         let Some(select) = view.select(ask.family) else { return Choice::NoAddress };
-        let ticket = self.tickets(ask.family).fetch_add(1, Relaxed);
-        let pick = Pick { now: ask.now, ticket, key: ask.key };
-        let Some(first) = select.select(&pick, random) else { return Choice::Nobody };
+        let again = if ask.again { self.first_choice(&view, ask) } else { None };
+        let chosen = match (ask.stick, again) {
+            (Stick::Key(key), _) => {
+                let member = view.stick_to(key, again);
+                // The same member for A and AAAA, even if it has only one of them.
+                if member.is_some_and(|member| view.machine(member).address(ask.family).is_none()) {
+                    return Choice::NoAddress;
+                }
+                self.count.elsewhere.fetch_add(u64::from(member.is_some()), Relaxed);
+                member
+            }
+            (_, Some(first)) => self.second_choice(&view, select, ask, first, random),
+            (_, None) => {
+                let ticket = self.tickets(ask.family).fetch_add(1, Relaxed);
+                select.select(&Pick { now: ask.now, ticket, key: ask.key }, random)
+            }
+        };
+        let Some(first) = chosen else { return Choice::Nobody };
+        self.remember(&view, ask, first);
+        self.give(view, first, ask, most, random)
+    }
+
+    /// Counts a member as given, and adds its spares.
+    pub(super) fn give(
+        &self,
+        view: Guard<Arc<View>>,
+        first: MemberId,
+        ask: &Ask<'_>,
+        most: usize,
+        random: &mut dyn Random,
+    ) -> Choice {
+        view.machine(first).tally.count();
         let mut spares = Vec::new();
-        if most > 1 {
-            select.rank(&pick, random, &mut spares);
+        if most > 1
+            && let Some(select) = view.select(ask.family)
+        {
+            let ticket = self.tickets(ask.family).load(Relaxed);
+            select.rank(&Pick { now: ask.now, ticket, key: ask.key }, random, &mut spares);
             spares.retain(|&id| id != first);
             spares.truncate(most - 1);
         }
-        view.machine(first).tally.count();
         Choice::Member(Chosen { view, first, spares })
     }
 }

@@ -1,6 +1,6 @@
 //! The balancing core: farms, backends, reports, rules. PURE: it knows no runtime, no DNS, no web, no clock.
 //!
-//! What is true sits in [`engine`] behind one lock that no query takes. What a query reads is a [`farm::View`], immutable
+//! What is true sits in [`engine`] behind one lock that no query takes. What a query reads is a [`view::View`], immutable
 //! and behind one atomic pointer a farm. Choosing is a function of (view, ticket, key, random).
 //!
 //! | room | what lives there |
@@ -10,14 +10,19 @@
 //! | [`update`] | what may change, and why a change is refused |
 //! | [`durable`] | what outlives the process, as data |
 //! | [`status`] | what the engine knows, copied out |
-//! | [`farm`] | members as queries see them; `choose()` is what everything asks |
+//! | [`farm`], [`view`] | members as queries see them; `choose()` is what everything asks |
 //! | [`gauge`] | the few numbers that reports write while choices read |
 //! | [`load`] | a farm's formula over statistics |
 //! | [`algorithm`] | the rules, one file each |
+//! | [`token`], [`sticky`] | sticky tokens and KEYs, and who is given for them |
+//! | [`again`], [`suspicion`] | second tries, and what they say of a member |
+//! | [`common`] | what the farms of an engine share |
 //! | [`name`], [`statistics`], [`moment`], [`random`] | the words the others are written in |
 
+pub mod again;
 pub mod algorithm;
 mod backend;
+pub mod common;
 pub mod durable;
 pub mod engine;
 pub mod farm;
@@ -29,11 +34,17 @@ pub mod plan;
 pub mod random;
 pub mod statistics;
 pub mod status;
+pub mod sticky;
+pub mod suspicion;
+pub mod token;
 pub mod update;
+pub mod view;
 
 pub use engine::Engine;
-pub use farm::{Ask, Choice, Family, Farm};
+pub use farm::{Ask, Choice, Farm};
 pub use moment::Moment;
 pub use name::Name;
 pub use plan::Plan;
+pub use sticky::Stick;
 pub use update::{Refusal, Update};
+pub use view::Family;

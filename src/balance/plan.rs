@@ -68,6 +68,8 @@ pub struct FarmPlan {
     pub min_available: f64,
     /// How a member that comes back is eased in.
     pub slow_start: Option<SlowStart>,
+    /// Whether members whose answers are followed by `again` become suspect.
+    pub suspicion: bool,
 }
 
 impl FarmPlan {
@@ -92,6 +94,7 @@ impl FarmPlan {
             last_resort: LastResort::default(),
             min_available: 0.0,
             slow_start: None,
+            suspicion: true,
         }
     }
 }

@@ -100,7 +100,7 @@ pub struct MemberStatus {
     pub share: f64,
     /// Whether it can be chosen.
     pub available: bool,
-    /// Why it cannot; empty if it can.
+    /// Why it cannot; empty if it can, unless it is suspect all the same.
     pub reason: String,
 }
 
@@ -144,7 +144,7 @@ impl std::fmt::Display for Source {
 pub struct Change {
     /// Whose state.
     pub subject: Subject,
-    /// Which one: `admin`, `health`, `feed`, `weight`, `switch`, `source`, `addresses`.
+    /// Which one: `admin`, `health`, `feed`, `weight`, `trust`, `switch`, `source`, `addresses`.
     pub axis: &'static str,
     /// What it was.
     pub from: String,

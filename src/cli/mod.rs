@@ -21,6 +21,7 @@ mod report;
 mod serve;
 mod set;
 mod status;
+mod token;
 
 use std::io;
 
@@ -52,6 +53,7 @@ enum Command {
     Status(status::Status),
     Set(set::Set),
     Report(report::Report),
+    Token(token::Token),
     Completions(completions::Completions),
 }
 
@@ -123,6 +125,7 @@ impl Cli {
             Some(Command::Status(status)) => status.run()?,
             Some(Command::Set(set)) => set.run()?,
             Some(Command::Report(report)) => report.run()?,
+            Some(Command::Token(token)) => token.run()?,
             Some(Command::Completions(completions)) => completions.run()?,
         }
         Ok(Next::Exit)

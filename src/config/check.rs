@@ -37,6 +37,7 @@ pub fn check(typed: &Typed) -> Result<Config, Problems> {
     let zones = check.zones(root, dns.listen.first().map(std::net::SocketAddr::ip));
     let access = check.access(root);
     let mirror = check.mirror(root, &http.path);
+    let cookie = check.cookie(root);
     let log = check.log(root);
     let shutdown = Shutdown { lameduck: check.duration_in(root, &["shutdown", "lameduck"]) };
     let state_dir = check.state_dir(root);
@@ -55,6 +56,7 @@ pub fn check(typed: &Typed) -> Result<Config, Problems> {
             http,
             access,
             mirror,
+            cookie,
             plan,
             hosts,
             log,

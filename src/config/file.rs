@@ -4,6 +4,8 @@
 //! Values are not deserialized into structs of serde's: serde stops at the first value of a wrong type, and we owe the
 //! user all of them, each with its place. So `check/` walks [`Node`]s.
 
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path as FilePath, PathBuf};
 
 use figment::value::{Dict, Map, Num, Tag, Value};
@@ -46,11 +48,11 @@ impl Text {
     }
 }
 
-/// One source of values.
+/// One source of values. figment asks for them once and gets them as they are: a configuration may be large.
 struct Layer {
     name: String,
     file: Option<PathBuf>,
-    dict: Dict,
+    dict: RefCell<Dict>,
 }
 
 impl Provider for Layer {
@@ -63,7 +65,7 @@ impl Provider for Layer {
     }
 
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        Ok(Profile::Default.collect(self.dict.clone()))
+        Ok(Profile::Default.collect(self.dict.take()))
     }
 }
 
@@ -80,8 +82,9 @@ pub enum Origin<'a> {
 
 /// All layers, merged.
 pub struct Typed {
-    figment: Figment,
     root: Value,
+    /// Where values with these tags came from.
+    origins: BTreeMap<Tag, Metadata>,
     file: Text,
     /// What was found to be wrong on the way.
     pub noted: Vec<Problem>,
@@ -90,21 +93,34 @@ pub struct Typed {
 impl Typed {
     /// Merges the layers; gives the problems of syntax instead if there are any.
     pub fn merge(file: Text, given: &[Given]) -> Result<Self, Vec<Problem>> {
-        let mut figment = Figment::from(Layer { name: BUILT_IN.into(), file: None, dict: defaults() });
+        let mut figment = Figment::from(Layer { name: BUILT_IN.into(), file: None, dict: defaults().into() });
         let Text { path, text } = &file;
-        let document = Document::parse(path, text)?;
         let mut noted = Vec::new();
-        let dict = lower_names(dict(document.table()), path, &document, &mut noted);
-        figment = figment.merge(Layer { name: path.display().to_string(), file: Some(path.clone()), dict });
+        // The document is dropped before the layers are merged: of a large configuration it is a large part.
+        let dict = {
+            let document = Document::parse(path, text)?;
+            lower_names(dict(document.table()), path, &document, &mut noted)
+        };
+        figment = figment.merge(Layer {
+            name: path.display().to_string(),
+            file: Some(path.clone()),
+            dict: dict.into(),
+        });
         for given in given {
-            figment = figment.merge(Layer { name: given.name.clone(), file: None, dict: nested(given) });
+            figment =
+                figment.merge(Layer { name: given.name.clone(), file: None, dict: nested(given).into() });
         }
         let unmerged = |error: figment::Error| {
             let place = Place::BuiltIn;
             vec![Problem { place, key: String::new(), text: error.to_string() }]
         };
         let root = figment.find_value("").map_err(unmerged)?;
-        Ok(Self { figment, root, file, noted })
+        let mut tags = BTreeSet::new();
+        let mut last = Tag::Default;
+        collect_tags(&root, &mut last, &mut tags);
+        let origin = |tag: Tag| figment.get_metadata(tag).map(|metadata| (tag, metadata.clone()));
+        let origins = tags.into_iter().filter_map(origin).collect();
+        Ok(Self { root, origins, file, noted })
     }
 
     /// The top.
@@ -119,7 +135,7 @@ impl Typed {
     }
 
     fn origin(&self, tag: Tag) -> Origin<'_> {
-        match self.figment.get_metadata(tag) {
+        match self.origins.get(&tag) {
             Some(metadata) if metadata.source.is_some() => Origin::File(&self.file.path),
             Some(metadata) if metadata.name == BUILT_IN => Origin::BuiltIn,
             Some(metadata) => Origin::Given(&metadata.name),
@@ -203,6 +219,19 @@ impl<'a> Node<'a> {
 
     fn below(&self, value: &'a Value, step: Step<'a>) -> Self {
         Self { value, path: self.path.then(step), ..*self }
+    }
+}
+
+/// The tags of a value and of all below it; `last` is the one met last, and there are few.
+fn collect_tags(value: &Value, last: &mut Tag, tags: &mut BTreeSet<Tag>) {
+    if *last != value.tag() {
+        *last = value.tag();
+        tags.insert(*last);
+    }
+    match value {
+        Value::Dict(_, dict) => dict.values().for_each(|value| collect_tags(value, last, tags)),
+        Value::Array(_, items) => items.iter().for_each(|value| collect_tags(value, last, tags)),
+        _ => {}
     }
 }
 

@@ -148,6 +148,13 @@ const FARM: &[Key] = &[
         "How it rises: 1 in a straight line, more than 1 faster at first.",
     ),
     key(
+        "suspicion",
+        Scalar,
+        Is("true"),
+        "A member whose answers are followed by second tries (again.LABELS) is not given for a while. Turn it off where \
+         strangers may ask.",
+    ),
+    key(
         "answer_load",
         Scalar,
         Nothing("1.0"),
@@ -296,6 +303,28 @@ pub static SECTIONS: &[Section] = &[
         ],
     },
     mirror::MIRROR,
+    Section {
+        path: &["cookie"],
+        header: "[cookie]",
+        about: "Sticky tokens, which an application signs with a key that it shares with us: as a label, as t=TOKEN, or \
+                in a cookie of a text query. Better than here, keys come from the environment: ATHENA_COOKIE__KEY and \
+                so on.",
+        keys: &[
+            key("name", Text, Nothing("\"athena\""), "The cookie's name. Left out: cookies are not read."),
+            key(
+                "key",
+                Secret,
+                Nothing("\"32 random characters or more, kept\""),
+                "Signs and verifies. Left out: no token holds.",
+            ),
+            key(
+                "former_key",
+                Secret,
+                Nothing("\"the key before it\""),
+                "Still verifies, while applications change over to the new one.",
+            ),
+        ],
+    },
     Section {
         path: &["log"],
         header: "[log]",

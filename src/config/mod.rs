@@ -51,6 +51,8 @@ pub struct Config {
     pub access: Access,
     /// `[mirror]`
     pub mirror: Mirror,
+    /// `[cookie]`
+    pub cookie: Cookie,
     /// Backends and farms.
     pub plan: Plan,
     /// Backends of the plan whose addresses come from a host name.
@@ -182,6 +184,17 @@ pub struct MirrorPeer {
     pub port: u16,
     /// What its text protocol stands under: begins with `/` and does not end in one, or is empty.
     pub base: String,
+}
+
+/// Sticky tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cookie {
+    /// The cookie that holds one in a text query; `None`: none does.
+    pub name: Option<String>,
+    /// Signs and verifies; `None`: no token holds.
+    pub key: Option<Secret<String>>,
+    /// Still verifies.
+    pub former_key: Option<Secret<String>>,
 }
 
 /// A host name that a backend's addresses come from.

@@ -11,8 +11,8 @@ use std::net::IpAddr;
 use hickory_proto::rr::rdata::{A, AAAA, HINFO};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
-use crate::balance::farm::Machine;
 use crate::balance::random::Random;
+use crate::balance::view::Machine;
 use crate::balance::{self, Engine, Moment};
 
 use super::name;

@@ -21,6 +21,7 @@
 //! to others too; they are left open for them.
 
 mod batch;
+mod outbox;
 mod socket;
 
 use std::io::{self, PipeWriter};

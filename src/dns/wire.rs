@@ -23,7 +23,8 @@ use super::zone::{Form, Found};
 use super::{Options, name};
 use crate::balance::farm::Choice;
 use crate::balance::random::SplitMix;
-use crate::balance::{Ask, Family, Moment};
+use crate::balance::token::Mode;
+use crate::balance::{Ask, Family, Moment, Stick};
 
 /// QTYPE and QCLASS (RFC 1035, 3.2.2 and 3.2.4; RFC 3596, 2.1).
 const A: u16 = 1;
@@ -90,6 +91,10 @@ impl Wire {
         if view.answers() != 1 || view.elsewhere().is_some() {
             return None;
         }
+        let stick = found.farm.read_label(&lower[found.nearest], now);
+        if matches!(stick, Stick::Token(token) if token.mode() == Mode::Farm) {
+            return None;
+        }
         let mut joined = [0; MAX_NAME];
         let labels = name::key(&lower[found.labels], &mut joined);
         let subnet = edns.and_then(|edns| edns.subnet).filter(|_| authority.options.ecs);
@@ -97,8 +102,11 @@ impl Wire {
         let subnet_key =
             subnet.filter(|subnet| labels.is_empty() && subnet.prefix > 0 && view.algorithm().sees_key);
         let key = subnet_key.map_or(labels, |subnet| subnet.address);
-        let ask = Ask { family: Some(family), key, now };
-        let Choice::Member(chosen) = found.farm.choose(&ask, &mut self.random) else { return None };
+        let ttl = view.ttl();
+        let ask = Ask { family: Some(family), key, stick, again: false, now };
+        let Choice::Member(chosen) = found.farm.choose_from(view, &ask, &mut self.random) else {
+            return None;
+        };
         let (four, six);
         let address: &[u8] = match family {
             Family::V4 => {
@@ -138,7 +146,7 @@ impl Wire {
         place[2] = 0x84 | u8::from(recursion_desired);
         place[3] = u8::from(checking_disabled) << 4;
         place[4..HEADER].copy_from_slice(&[0, 1, 0, 1, 0, 0, 0, u8::from(!end.is_empty())]);
-        let at = write_record(place, at, kind, view.ttl(), address);
+        let at = write_record(place, at, kind, ttl, address);
         let at = put(place, at, end.octets());
         self.counts.answered += 1;
         Some(at)

@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, COOKIE};
 use ipnet::IpNet;
 use subtle::ConstantTimeEq;
 
@@ -123,6 +123,17 @@ pub enum Denied {
     /// The key is another.
     #[error("{0} access is not allowed with this key")]
     WrongKey(Class),
+}
+
+impl<'a> Sender<'a> {
+    /// The value of the first cookie of this name (RFC 6265, 4.2.1), without quotes; names are compared as they are.
+    pub fn cookie(&self, name: &str) -> Option<&'a str> {
+        let fields = self.headers.get_all(COOKIE).into_iter().filter_map(|field| field.to_str().ok());
+        let mut pairs = fields.flat_map(|field| field.split(';')).filter_map(|pair| pair.split_once('='));
+        let (_, value) = pairs.find(|(found, _)| found.trim() == name)?;
+        let value = value.trim();
+        Some(value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value))
+    }
 }
 
 impl Access {

@@ -64,7 +64,20 @@ fn write_whole(state: &State, out: &mut Exposition) {
         .sample(&[], counts.started.unix().as_secs_f64());
     let ready = state.readiness.obstacles().is_empty();
     out.gauge("athena_ready", "Whether /readyz says 200.").sample(&[], u8::from(ready));
+    let trouble = state.readiness.trouble().is_some();
+    out.gauge(
+        "athena_state_trouble",
+        "Whether states cannot be stored, so that changes of them are refused.",
+    )
+    .sample(&[], u8::from(trouble));
     out.counter("athena_reports", "Reports taken.").sample(&[], counts.reports);
+    let tokens = state.engine.token_counts();
+    out.counter("athena_tokens", "Sticky tokens that came with a question that was answered, by outcome.")
+        .sample(&[("outcome", "held")], tokens.held)
+        .sample(&[("outcome", "expired")], tokens.expired)
+        .sample(&[("outcome", "forged")], tokens.forged)
+        .sample(&[("outcome", "foreign")], tokens.foreign)
+        .sample(&[("outcome", "malformed")], tokens.malformed);
     out.counter("athena_updates_refused", "Updates refused, for whatever reason.")
         .sample(&[], counts.refused);
 }

@@ -17,6 +17,8 @@ pub struct Options {
     pub zones: Vec<String>,
     /// The effective configuration as text, without keys: what `status/debug` prints.
     pub configuration: String,
+    /// The cookie that may hold a sticky token; `None`: none does.
+    pub cookie: Option<String>,
     /// Who may do what.
     pub access: Access,
     /// What one client may take.
@@ -31,6 +33,7 @@ impl Default for Options {
             allow_diverse_multi: false,
             zones: vec!["athena".to_owned()],
             configuration: String::new(),
+            cookie: None,
             access: Access::default(),
             limits: Limits::default(),
         }

@@ -30,18 +30,19 @@ pub async fn health() -> Text {
     text(StatusCode::OK, "ok\n".to_owned())
 }
 
-/// `/readyz`: 200, or 503 and what is in the way, one line each. Peers that cannot be reached are named, but they are
-/// no reason to be asked less.
+/// `/readyz`: 200 (and what is wrong though service goes on), or 503 and what is in the way, one line each. Peers that
+/// cannot be reached are named, but they are no reason to be asked less.
 pub async fn readiness(Extract(state): Extract<Arc<State>>) -> Text {
     let obstacles = state.readiness.obstacles();
     let peers = state.metrics.mirror.peers.load();
-    let trouble =
-        peers.iter().filter_map(|peer| Some(format!("mirror: peer {}: {}\n", peer.url, peer.trouble()?)));
-    let trouble: String = trouble.collect();
+    let peers = peers.iter();
+    let peers = peers.filter_map(|peer| Some(format!("mirror: peer {}: {}\n", peer.url, peer.trouble()?)));
+    let peers: String = peers.collect();
     if obstacles.is_empty() {
-        return text(StatusCode::OK, format!("ready\n{trouble}"));
+        let but = state.readiness.trouble().map(|trouble| format!(", but {trouble}")).unwrap_or_default();
+        return text(StatusCode::OK, format!("ready{but}\n{peers}"));
     }
-    text(StatusCode::SERVICE_UNAVAILABLE, obstacles.join("\n") + "\n" + &trouble)
+    text(StatusCode::SERVICE_UNAVAILABLE, obstacles.join("\n") + "\n" + &peers)
 }
 
 /// Nothing lives there.

@@ -35,15 +35,21 @@ struct OverrideForm {
     configured: f64,
 }
 
+/// Left out is what most backends do not have.
 #[derive(Serialize, Deserialize)]
 struct BackendForm {
+    name: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     statistics: Vec<(String, f64)>,
     health: String,
     health_since: u64,
     feed: String,
     feed_since: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     last_report: Option<u64>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     left: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     returned: Option<u64>,
     reports: u64,
     answers: u64,
@@ -52,6 +58,7 @@ struct BackendForm {
 
 #[derive(Serialize, Deserialize)]
 struct FarmForm {
+    name: String,
     answers: u64,
     not_finite: u64,
 }
@@ -101,53 +108,67 @@ pub(super) fn read_decision(axis: &str, name: &str, value: &[u8]) -> Result<Dura
     Ok(Durable { name: named(name)?, setting, stamp })
 }
 
-/// Kind, name and value of everything in a memory.
-pub(super) fn write_memory(memory: &Memory) -> impl Iterator<Item = (&'static str, &str, Vec<u8>)> {
-    let backends = memory.backends.iter().map(|backend| {
-        let form = BackendForm {
-            statistics: backend.statistics.iter().map(|(name, value)| (name.to_string(), value)).collect(),
-            health: backend.health.to_string(),
-            health_since: backend.health_since.nanos(),
-            feed: backend.feed.to_string(),
-            feed_since: backend.feed_since.nanos(),
-            last_report: backend.last_report.map(Moment::nanos),
-            left: backend.left,
-            returned: backend.returned.map(Moment::nanos),
-            reports: backend.reports,
-            answers: backend.answers,
-            answers_since_report: backend.answers_since_report,
-        };
-        (BACKEND, backend.name.as_str(), octets(&form))
+/// Kind, number and value of everything in a memory, some hundred to a value: a hundred thousand small ones would cost
+/// seconds.
+pub(super) fn write_memory(memory: &Memory) -> impl Iterator<Item = (&'static str, u64, Vec<u8>)> {
+    let backends = memory.backends.chunks(SLICE).zip(0..).map(|(slice, number)| {
+        let forms: Vec<BackendForm> = slice.iter().map(backend_form).collect();
+        (BACKENDS, number, octets(&forms))
     });
-    let farms = memory.farms.iter().map(|farm| {
-        let form = FarmForm { answers: farm.answers, not_finite: farm.not_finite };
-        (FARM, farm.name.as_str(), octets(&form))
+    let farms = memory.farms.chunks(SLICE).zip(0..).map(|(slice, number)| {
+        let form = |FarmMemory { name, answers, not_finite }: &FarmMemory| FarmForm {
+            name: name.to_string(),
+            answers: *answers,
+            not_finite: *not_finite,
+        };
+        let forms: Vec<FarmForm> = slice.iter().map(form).collect();
+        (FARMS, number, octets(&forms))
     });
     backends.chain(farms)
 }
 
-const BACKEND: &str = "backend";
-const FARM: &str = "farm";
+const BACKENDS: &str = "backends";
+const FARMS: &str = "farms";
+const SLICE: usize = 128;
 
-/// Adds what a key and its value say to `memory`; or gives what is wrong with it.
-pub(super) fn read_memory(kind: &str, name: &str, value: &[u8], memory: &mut Memory) -> Result<(), String> {
-    let name = named(name)?;
+/// Adds what a value of this kind says to `memory`; or gives what is wrong with it.
+pub(super) fn read_memory(kind: &str, value: &[u8], memory: &mut Memory) -> Result<(), String> {
     match kind {
-        BACKEND => {
-            let form: BackendForm = serde_json::from_slice(value).map_err(|error| error.to_string())?;
-            memory.backends.push(backend(name, form)?);
+        BACKENDS => {
+            let forms: Vec<BackendForm> = serde_json::from_slice(value).map_err(|error| error.to_string())?;
+            for form in forms {
+                memory.backends.push(backend(form)?);
+            }
         }
-        FARM => {
-            let FarmForm { answers, not_finite } =
-                serde_json::from_slice(value).map_err(|error| error.to_string())?;
-            memory.farms.push(FarmMemory { name, answers, not_finite });
+        FARMS => {
+            let forms: Vec<FarmForm> = serde_json::from_slice(value).map_err(|error| error.to_string())?;
+            for FarmForm { name, answers, not_finite } in forms {
+                memory.farms.push(FarmMemory { name: named(&name)?, answers, not_finite });
+            }
         }
-        _ => return Err("neither backend nor farm".to_owned()),
+        _ => return Err("neither backends nor farms".to_owned()),
     }
     Ok(())
 }
 
-fn backend(name: Name, form: BackendForm) -> Result<BackendMemory, String> {
+fn backend_form(backend: &BackendMemory) -> BackendForm {
+    BackendForm {
+        name: backend.name.to_string(),
+        statistics: backend.statistics.iter().map(|(name, value)| (name.to_string(), value)).collect(),
+        health: backend.health.to_string(),
+        health_since: backend.health_since.nanos(),
+        feed: backend.feed.to_string(),
+        feed_since: backend.feed_since.nanos(),
+        last_report: backend.last_report.map(Moment::nanos),
+        left: backend.left,
+        returned: backend.returned.map(Moment::nanos),
+        reports: backend.reports,
+        answers: backend.answers,
+        answers_since_report: backend.answers_since_report,
+    }
+}
+
+fn backend(form: BackendForm) -> Result<BackendMemory, String> {
     let mut statistics = Statistics::default();
     for (name, value) in form.statistics {
         let name =
@@ -155,7 +176,7 @@ fn backend(name: Name, form: BackendForm) -> Result<BackendMemory, String> {
         statistics.change(&name, Amount::Set(value));
     }
     Ok(BackendMemory {
-        name,
+        name: named(&form.name)?,
         statistics,
         health: parsed(Health::parse, &form.health)?,
         health_since: Moment::from_nanos(form.health_since),

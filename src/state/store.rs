@@ -10,12 +10,13 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 
-use redb::backends::{FileBackend, InMemoryBackend};
+use redb::backends::FileBackend;
 use redb::{
-    CommitError, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, StorageError,
-    TableDefinition, TableError, TransactionError,
+    CommitError, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
+    TableError, TransactionError,
 };
 
+use super::overlay::Overlay;
 use super::{Found, form};
 use crate::balance::durable::{Durable, Memory};
 use crate::balance::moment::Moment;
@@ -28,8 +29,8 @@ pub(super) const FORMAT: u64 = 1;
 const FACTS: TableDefinition<&str, u64> = TableDefinition::new("athena");
 /// Decisions by axis and name.
 const DECISIONS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("decisions");
-/// What was reported and counted, by `backend` or `farm` and name.
-const MEMORY: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("memory");
+/// What was reported and counted, some hundred backends or farms in one value: by `backends` or `farms` and a number.
+const MEMORY: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("memory");
 
 const FORMAT_KEY: &str = "format";
 /// When the memory was taken, in nanoseconds since the Unix epoch.
@@ -62,20 +63,16 @@ pub(super) enum StoreError {
     Failed(String),
 }
 
-/// Reads everything out of a copy of the file in memory, and checks all of it. Redb repairs such a copy where a crash
-/// left work undone; the file itself is not touched.
-pub(super) fn examine(bytes: Vec<u8>) -> Result<Found, StoreError> {
-    if bytes.is_empty() {
+/// Reads everything out of a file of `length` octets, and checks all of it. What redb has to repair where a crash left
+/// work undone, it repairs in memory; the file is not touched.
+pub(super) fn examine(file: File, length: u64) -> Result<Found, StoreError> {
+    if length == 0 {
         return Err(StoreError::Damaged("it is empty".to_owned()));
     }
     unharmed(move || {
-        let copy = InMemoryBackend::new();
-        copy.set_len(bytes.len() as u64).map_err(failed)?;
-        copy.write(0, &bytes).map_err(failed)?;
-        drop(bytes);
         let mut builder = Database::builder();
-        builder.set_check_integrity_on_open(true);
-        read(&builder.create_with_backend(copy)?)
+        builder.set_check_integrity_on_open(true).set_cache_size(CACHE);
+        read(&builder.create_with_backend(Overlay::new(file, length))?)
     })
 }
 
@@ -104,9 +101,9 @@ fn read(database: &Database) -> Result<Found, StoreError> {
     found.memory.taken = Moment::from_nanos(fact(TAKEN_KEY)?.unwrap_or(0));
     for entry in transaction.open_table(MEMORY)?.iter()? {
         let (key, value) = entry?;
-        let (kind, name) = key.value();
-        let read = form::read_memory(kind, name, value.value(), &mut found.memory);
-        read.map_err(|why| StoreError::Damaged(format!("{kind} {name}: {why}")))?;
+        let (kind, slice) = key.value();
+        let read = form::read_memory(kind, value.value(), &mut found.memory);
+        read.map_err(|why| StoreError::Damaged(format!("{kind} {slice}: {why}")))?;
     }
     Ok(found)
 }
@@ -174,8 +171,8 @@ impl Store {
             transaction.open_table(FACTS)?.insert(TAKEN_KEY, memory.taken.nanos())?;
             transaction.delete_table(MEMORY)?;
             let mut table = transaction.open_table(MEMORY)?;
-            for (kind, name, value) in form::write_memory(memory) {
-                table.insert((kind, name), &*value)?;
+            for (kind, slice, value) in form::write_memory(memory) {
+                table.insert((kind, slice), &*value)?;
             }
         }
         transaction.commit()?;

@@ -26,7 +26,7 @@ done
 
 algorithms=${ALGORITHMS:-"least-load two-choices round-robin random hash failover"}
 peers="knot gdnsd nsd"
-servers="echo loop"
+servers="echo idle"
 for algorithm in $algorithms; do servers="$servers athena-$algorithm"; done
 servers="$servers $peers hickory pdns"
 [ -n "$only" ] && servers=$only
@@ -59,7 +59,7 @@ cores=$(nproc)
 client_cores=1-$((cores - 1))
 client_threads=$((cores > 2 ? 2 : 1))
 
-true cargo build --release --quiet --examples --bins
+cargo build --release --quiet --bin athena --example bench
 bin=target/release
 
 work=$(mktemp -d)
@@ -106,9 +106,28 @@ start() { # name port
   local name=$1 port=$2 folder=$work/$1
   mkdir -p "$folder"
   case $name in
-    echo | hickory) run "$name" "$bin/examples/$name" "127.0.0.1:$port" ;;
-    loop) run "$name" "$bin/examples/loop" "127.0.0.1:$port" 1 ;;
-    athena-*) run "$name" "$bin/examples/farm" "127.0.0.1:$port" "${name#athena-}" 1 3 ;;
+    echo | idle | hickory) run "$name" "$bin/examples/bench" "$name" "127.0.0.1:$port" ;;
+    athena-*)
+      zone "" >"$folder/athena.zone"
+      cat >"$folder/athena.toml" <<CONFIG
+zone = "athena."
+zone_file = "$folder/athena.zone"
+[dns]
+listen = ["127.0.0.1:$port"]
+threads = 1
+[http]
+listen = ["127.0.0.1:$((port + 10000))"]
+[backends.a]
+address = "127.0.0.11"
+[backends.b]
+address = "127.0.0.12"
+[backends.c]
+address = "127.0.0.13"
+[farms.farm_one]
+members = ["a", "b", "c"]
+algorithm = "${name#athena-}"
+CONFIG
+      run "$name" "$bin/athena" serve -c "$folder/athena.toml" ;;
     gdnsd)
       mkdir -p "$folder/zones" "$folder/run" "$folder/state"
       zone 'farm_one DYNA weighted!farm_one

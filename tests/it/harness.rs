@@ -10,7 +10,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use athena::app::{self, Running};
+use athena::clock::Clock;
 use athena::config;
+use athena::systemd::Inherited;
 use hickory_proto::op::{Message, MessageType, OpCode, Query};
 use hickory_proto::rr::{Name, RData, RecordType};
 use tokio::runtime::Runtime;
@@ -38,7 +40,7 @@ impl Athena {
         let config = config::load(Some(&file), &[]).unwrap_or_else(|problems| panic!("{problems}"));
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let running = runtime.block_on(app::start(config)).unwrap();
+        let running = runtime.block_on(app::start(config, Inherited::default())).unwrap();
         let (dns, http) = (running.dns()[0], running.http()[0]);
         Self { dns, http, folder, running: Some(running), runtime }
     }
@@ -254,9 +256,10 @@ impl Drop for Program {
 /// Waits for a state; gives up after [`PATIENCE`].
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let (_keep, nobody) = std::sync::mpsc::channel::<()>();
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let clock = Clock::start();
+    let deadline = clock.now() + PATIENCE;
     while !holds() {
-        assert!(std::time::Instant::now() < deadline, "waited in vain: {what}");
+        assert!(clock.now() < deadline, "waited in vain: {what}");
         let _ = nobody.recv_timeout(Duration::from_millis(5));
     }
 }

@@ -20,4 +20,6 @@ mod nginx;
 mod readme;
 mod scenario;
 mod state;
+mod state_service;
 mod systemd;
+mod tokens;

@@ -35,6 +35,7 @@ use athena::http::text::status::Subject;
 use athena::http::text::{self, Asked, Kind};
 use athena::http::{Readiness, State};
 use athena::metrics::Metrics;
+use axum::http::HeaderMap;
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
 
@@ -47,6 +48,7 @@ struct World {
     now: Moment,
     next: Option<Moment>,
     random: SplitMix,
+    headers: HeaderMap,
     changes: Arc<Mutex<VecDeque<String>>>,
     config: String,
     /// What the queries since the last expectation gave.
@@ -66,6 +68,7 @@ impl World {
         let config = load(toml);
         let now = Moment::from_unix(Duration::from_secs(1_800_000_000));
         let engine = Arc::new(Engine::new(config.plan.clone(), now).unwrap());
+        engine.set_token_keys(app::token_keys(&config));
         let metrics = Arc::new(Metrics::default());
         let zones = app::zones(&config, &engine).unwrap();
         let handler =
@@ -89,6 +92,7 @@ impl World {
             now,
             next,
             random: SplitMix::new(1),
+            headers: HeaderMap::new(),
             changes,
             config: toml.to_owned(),
             seen: BTreeMap::new(),
@@ -125,7 +129,7 @@ impl World {
         let asked = Asked {
             state: &self.state,
             options: &options,
-            sender: Sender { address: Some(ME.ip()), bearer: None },
+            sender: Sender { address: Some(ME.ip()), headers: &self.headers },
             query,
             json: false,
             now: self.now,
@@ -176,6 +180,7 @@ impl World {
         let reloaded = self.engine.reload(config.plan.clone(), self.now).unwrap();
         self.changes.lock().unwrap().extend(reloaded.changes.iter().map(|change| change.to_string()));
         let zones = app::zones(&config, &self.engine).unwrap();
+        self.engine.set_token_keys(app::token_keys(&config));
         self.handler.replace(zones, app::dns_options(&config));
     }
 

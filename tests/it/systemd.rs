@@ -144,7 +144,7 @@ fn systemd_is_told_of_every_step() {
     let null = || std::fs::File::open("/dev/null").unwrap();
     let mut command = child("systemd::child_that_tells", "", null(), null());
     must_pass(&command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "3000000").output().unwrap());
-    let mut heard = || {
+    let heard = || {
         let mut notice = [0; 256];
         let length = manager.recv(&mut notice).unwrap();
         String::from_utf8(notice[..length].to_vec()).unwrap()

@@ -13,7 +13,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use super::super::random::mix;
+use super::super::random::{hash_key, mix};
 use super::sample::Alias;
 use super::*;
 
@@ -27,7 +27,7 @@ pub const SPEC: AlgorithmSpec = AlgorithmSpec {
 };
 
 /// From here on a table is cheaper than asking everybody.
-const LOOK_AT_ALL: usize = 9;
+pub(in crate::balance) const LOOK_AT_ALL: usize = 9;
 /// Places in the table a member has on average.
 const PLACES: usize = 100;
 /// Largest table.
@@ -39,11 +39,21 @@ const SLACK: f64 = 16.0;
 /// Recent answers are halved when there are this many a member.
 const RECENT: u32 = 64;
 
-/// Hashes a key: FNV-1a over its bytes in lower case (DNS labels come in any), then mixed.
-fn hash(key: &[u8]) -> u64 {
-    let step =
-        |hash: u64, byte: &u8| (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(0x100_0000_01b3);
-    mix(key.iter().fold(0xcbf2_9ce4_8422_2325, step))
+/// Hashes a key, for every farm and every machine alike.
+pub(in crate::balance) fn hash(key: &[u8]) -> u64 {
+    hash_key(0, key)
+}
+
+/// Weighted rendezvous: a member's draw for a key. The least one wins; it is an exponential draw over the weight.
+pub(in crate::balance) fn draw(key: u64, seed: u64, inverse: f64) -> f64 {
+    let uniform = ((mix(key ^ seed) >> 11) + 1) as f64 * (1.0 / (1u64 << 53) as f64);
+    -uniform.ln() * inverse
+}
+
+/// The entry that holds a key's `attempt`-th place in a table.
+pub(in crate::balance) fn place(table: &[u32], key: u64, attempt: u64) -> u32 {
+    let place = (u128::from(mix(key.wrapping_add(attempt))) * table.len() as u128) >> 64;
+    table[place as usize]
 }
 
 struct Hash {
@@ -63,7 +73,14 @@ impl Algorithm for Hash {
                 recent: AtomicU32::new(0),
             })
             .collect::<Box<[Seat]>>();
-        let table = if candidates.len() >= LOOK_AT_ALL { maglev(candidates) } else { Box::default() };
+        let table = if candidates.len() >= LOOK_AT_ALL {
+            let members: Vec<_> =
+                candidates.iter().map(|candidate| (candidate.weight, candidate.seed)).collect();
+            // The last candidate's place is the trace of the farm's size that is left here.
+            maglev(&members, candidates.last().map_or(0, |last| last.id.0 as usize + 1))
+        } else {
+            Box::default()
+        };
         Box::new(Prepared {
             alias: Alias::new(candidates.iter().map(|candidate| candidate.weight)),
             seats,
@@ -83,10 +100,8 @@ struct Seat {
 }
 
 impl Seat {
-    /// Weighted rendezvous: the least of an exponential draw over the weight wins.
     fn draw(&self, key: u64) -> f64 {
-        let uniform = ((mix(key ^ self.seed) >> 11) + 1) as f64 * (1.0 / (1u64 << 53) as f64);
-        -uniform.ln() * self.inverse
+        draw(key, self.seed, self.inverse)
     }
 }
 
@@ -117,8 +132,7 @@ impl Prepared {
 
     /// The `attempt`-th place of a key in the table.
     fn place(&self, key: u64, attempt: u64) -> &Seat {
-        let place = (u128::from(mix(key.wrapping_add(attempt))) * self.table.len() as u128) >> 64;
-        &self.seats[self.table[place as usize] as usize]
+        &self.seats[place(&self.table, key, attempt) as usize]
     }
 
     /// The first in the key's own order that is not full. The order behind a table is cut short: what a key has in
@@ -139,30 +153,31 @@ impl Prepared {
 
 /// Maglev's table: members take turns, by weight, to claim the next free place of their own permutation. Whose turn it
 /// is, the earliest deadline says, so that a heavy member among many light ones costs no empty rounds.
-fn maglev(candidates: &[Candidate]) -> Box<[u32]> {
+///
+/// Takes the members' weights and seeds, and how many the farm has in all: the size of the table follows these in steps
+/// of two, for if it followed who is available, a member that goes would move every key.
+pub(in crate::balance) fn maglev(members: &[(f64, u64)], in_all: usize) -> Box<[u32]> {
     const FREE: u32 = u32::MAX;
-    // The size may not follow the candidates, or a member that goes would move every key: it follows the farm's own
-    // size, whose trace is the last candidate's place, in steps of two.
-    let members = candidates.last().map_or(0, |last| last.id.0 as usize + 1).next_power_of_two();
-    let size = prime_at_least((members * PLACES).min(LARGEST).max(members * 2)) as u64;
-    let sum: f64 = candidates.iter().map(|candidate| candidate.weight).sum();
+    let in_all = in_all.max(members.len()).next_power_of_two();
+    let size = prime_at_least((in_all * PLACES).min(LARGEST).max(in_all * 2)) as u64;
+    let sum: f64 = members.iter().map(|(weight, _)| weight).sum();
     // Between two turns of a member, in a time in which the whole table takes 2^40.
-    let pace = |candidate: &Candidate| ((sum / candidate.weight) * (1u64 << 40) as f64 / size as f64) as u64;
+    let pace = |weight: f64| ((sum / weight) * (1u64 << 40) as f64 / size as f64) as u64;
     let mut turns: BinaryHeap<Reverse<(u64, u32)>> =
-        candidates.iter().zip(0..).map(|(candidate, index)| Reverse((pace(candidate) / 2, index))).collect();
-    let step = |candidate: &Candidate| mix(candidate.seed ^ 0x5bd1_e995) % (size - 1) + 1;
-    let mut next: Vec<u64> = candidates.iter().map(|candidate| mix(candidate.seed) % size).collect();
+        members.iter().zip(0..).map(|(&(weight, _), index)| Reverse((pace(weight) / 2, index))).collect();
+    let mut next: Vec<u64> = members.iter().map(|&(_, seed)| mix(seed) % size).collect();
     let mut table = vec![FREE; size as usize];
     for _ in 0..size {
         let Some(mut turn) = turns.peek_mut() else { break };
         let Reverse((due, index)) = *turn;
-        let candidate = &candidates[index as usize];
+        let (weight, seed) = members[index as usize];
+        let step = mix(seed ^ 0x5bd1_e995) % (size - 1) + 1;
         let place = &mut next[index as usize];
         while table[*place as usize] != FREE {
-            *place = (*place + step(candidate)) % size;
+            *place = (*place + step) % size;
         }
         table[*place as usize] = index;
-        *turn = Reverse((due.saturating_add(pace(candidate).max(1)), index));
+        *turn = Reverse((due.saturating_add(pace(weight).max(1)), index));
     }
     table.into()
 }

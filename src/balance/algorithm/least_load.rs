@@ -59,6 +59,11 @@ impl Contender {
     pub fn measure(&self, answer_load: f64) -> f64 {
         (self.gauge.load() + self.gauge.handed_out() as f64 * answer_load) * self.inverse
     }
+
+    /// load / weight
+    fn reported(&self) -> f64 {
+        self.gauge.load() * self.inverse
+    }
 }
 
 /// Prepares candidates for comparison.
@@ -85,11 +90,12 @@ pub fn rank_by_measure(
     order.extend(measured.into_iter().map(|(_, _, id)| id));
 }
 
-/// What members will get until the next reports: those below a water level are filled up to it. The level is one
-/// average answer a member above the mean measure, so equal loads give shares by weight, and a member far above
-/// the others gets nothing.
+/// What members may expect by their reports alone (what was handed out since moves with every answer, and whoever is
+/// told weights by us would be told others each second): those below a water level are filled up to it. The level is
+/// one average answer a member above the mean, so equal loads give shares by weight, and a member far above the others
+/// gets nothing.
 pub fn shares_by_load(contenders: &[Contender], answer_load: f64) -> Vec<(MemberId, f64)> {
-    let measures: Vec<f64> = contenders.iter().map(|contender| contender.measure(answer_load)).collect();
+    let measures: Vec<f64> = contenders.iter().map(Contender::reported).collect();
     let weights: f64 = contenders.iter().map(|contender| contender.weight).sum();
     let mean =
         contenders.iter().zip(&measures).map(|(one, measure)| measure * one.weight / weights).sum::<f64>();

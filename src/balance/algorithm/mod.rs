@@ -8,7 +8,7 @@
 //! simulator and the battery of tests iterate that table.
 
 mod failover;
-mod hash;
+pub(super) mod hash;
 mod least_load;
 mod random;
 mod round_robin;

@@ -4,13 +4,16 @@ use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use super::super::backend::Backend;
-use super::super::farm::{Farm, Selectors, View, ViewSource};
+use super::super::common::Common;
+use super::super::farm::Farm;
 use super::super::gauge::{Gauge, Pool};
 use super::super::moment::Moment;
 use super::super::name::Name;
 use super::super::plan::{FarmPlan, Plan, PlanError};
 use super::super::status::{Source, Stated};
 use super::super::update::Switch;
+use super::super::view::{Selectors, View, ViewSource};
+use super::trust::Trust;
 use super::{FarmTruth, Place, Truth, durable, views};
 
 /// Gauges by farm and backend, each with the statistic that the formula missed.
@@ -27,6 +30,7 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
     let mut old_farms: HashMap<Name, FarmTruth> = HashMap::new();
     // So that loads and what was handed out since go on.
     let mut gauges = Gauges::new();
+    let common = old.as_ref().map_or_else(|| Arc::new(Common::default()), |old| Arc::clone(&old.common));
     let mut ledger = durable::Ledger::default();
     if let Some(old) = old {
         ledger = std::mem::take(&mut old.ledger);
@@ -67,6 +71,7 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
         promised: None,
         dirty: BTreeSet::new(),
         changes: Vec::new(),
+        common,
         ledger,
     };
     for (plan, rank) in plan.farms.into_iter().zip(ranks) {
@@ -74,8 +79,10 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
         let farm = truth.farm(plan, rank, old, &gauges, now);
         truth.farms.push(farm);
     }
+    truth.common.enrol(truth.farms.iter().map(|farm| &farm.farm));
     truth.connect();
     truth.abide(now);
+    truth.watch_suspicions();
     truth.settle(now);
     Ok(truth)
 }
@@ -99,9 +106,20 @@ impl Truth {
                 (Arc::new(Gauge::new(tally, Arc::clone(&pool))), None)
             });
             let seed = super::seed(&member.backend);
-            Place { backend, factor: member.weight, seed, gauge, missing, candidate: false, watched: false }
+            Place {
+                backend,
+                factor: member.weight,
+                seed,
+                gauge,
+                missing,
+                candidate: false,
+                suspended: false,
+                held: false,
+                watched: false,
+            }
         };
         let members: Vec<Place> = plan.members.iter().map(place).collect();
+        let trust = Trust::carry(&plan, old.as_ref());
         let same_rule = |old: &FarmTruth| {
             old.plan.algorithm.name == plan.algorithm.name && old.plan.params == plan.params
         };
@@ -112,7 +130,7 @@ impl Truth {
                 (old.farm, algorithm, old.switch, old.switch_since, old.source, old.not_finite)
             }
             None => {
-                let farm = Arc::new(Farm::new(plan.name.clone(), empty_view()));
+                let farm = Arc::new(Farm::new(plan.name.clone(), empty_view(), Arc::clone(&self.common)));
                 let source = Stated { value: Source::Members, since: now, reason: String::new() };
                 (farm, (plan.algorithm.build)(&plan.params), Switch::On, now, source, 0)
             }
@@ -123,6 +141,7 @@ impl Truth {
             algorithm,
             pool,
             members,
+            trust,
             switch,
             switch_since,
             source,
@@ -192,6 +211,11 @@ fn empty_view() -> View {
         selectors: Selectors::default(),
         has_v4: false,
         has_v6: false,
+        standing: Box::default(),
+        by_name: Arc::default(),
+        rendezvous: Arc::default(),
+        ledgers: Arc::default(),
+        salt: 0,
         backup: None,
     }
 }
@@ -260,10 +284,11 @@ fn same_farm(old: &FarmPlan, new: &FarmPlan) -> bool {
             last_resort,
             min_available,
             slow_start,
+            suspicion,
         } = plan.clone();
         (
             (members, algorithm.name, params, load, ttl, answers),
-            (expect_update, fallback, fallback_off, last_resort, min_available, slow_start),
+            (expect_update, fallback, fallback_off, last_resort, min_available, slow_start, suspicion),
         )
     };
     parts(old) == parts(new)

@@ -17,7 +17,7 @@ use super::{Engine, Truth};
 const SLICE: usize = 256;
 
 impl Engine {
-    /// What was reported and counted up to `now`. Takes the lock once for each few hundred backends; a reload in
+    /// What was reported and counted up to `now`; backends of which nothing is known are left out. Takes the lock once for each few hundred backends; a reload in
     /// between may leave some out or give some twice.
     pub fn remember(&self, now: Moment) -> Memory {
         let mut memory = Memory { taken: now, ..Memory::default() };
@@ -25,7 +25,9 @@ impl Engine {
             let range = slice * SLICE..(slice + 1) * SLICE;
             let truth = self.lock();
             let backends = truth.backends.iter().take(range.end).skip(range.start);
-            memory.backends.extend(backends.map(super::Backend::remember));
+            let speaks =
+                |backend: &&super::Backend| backend.last_report.is_some() || backend.tally.answers() > 0;
+            memory.backends.extend(backends.filter(speaks).map(super::Backend::remember));
             let farms = truth.farms.iter().take(range.end).skip(range.start);
             memory.farms.extend(farms.map(|farm| FarmMemory {
                 name: farm.plan.name.clone(),

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::net::IpAddr;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::super::algorithm::{MemberId, Observation};
@@ -12,7 +13,26 @@ use super::super::status::{Change, Subject};
 use super::super::update::{
     Admin, BackendUpdate, FarmUpdate, Feed, Health, Refusal, Switch, Update, WeightChange, is_weight,
 };
-use super::{Look, Truth};
+use super::{Applied, Engine, Look, Truth};
+
+impl Engine {
+    /// Whether all of a list could be carried out; counts it if not.
+    pub(super) fn check(&self, truth: &Truth, updates: &[Update]) -> Result<(), Refusal> {
+        updates.iter().try_for_each(|update| truth.check(update)).inspect_err(|_| self.count_refused())
+    }
+
+    /// Carries out a list that was checked, and makes the views follow.
+    pub(super) fn carry_out(&self, truth: &mut Truth, updates: &[Update], now: Moment) -> Applied {
+        let mut reports = 0;
+        for update in updates {
+            reports += u64::from(truth.carry_out(update, now));
+        }
+        truth.refresh(now);
+        self.wake_if_sooner(truth);
+        self.counters.reports.fetch_add(reports, Relaxed);
+        Applied { changes: std::mem::take(&mut truth.changes), records: Vec::new() }
+    }
+}
 
 impl Truth {
     /// Whether an update could be carried out as things are.
@@ -165,7 +185,8 @@ impl Truth {
         let place = &truth.members[member];
         let backend = &self.backends[place.backend];
         let available = backend.is_available(truth.plan.expect_update, place.factor, now).is_ok();
-        if available != place.candidate {
+        let held = backend.holds(truth.plan.expect_update, now);
+        if available != (place.candidate || place.suspended) || held != place.held {
             self.mark_dirty(farm);
         }
     }
@@ -243,6 +264,7 @@ impl Truth {
                     self.farms[farm].rising = false;
                     self.mark_dirty(farm);
                 }
+                Look::Suspicion(farm) => self.forgive(farm as usize, now),
                 Look::Silence(farm, member) => {
                     let (farm, member) = (farm as usize, member as usize);
                     self.farms[farm].members[member].watched = false;

@@ -4,12 +4,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::super::algorithm;
-use super::super::farm::{Ask, Choice, Family};
+use super::super::farm::{Ask, Choice};
 use super::super::plan::{BackendPlan, Fallback, FarmPlan, LastResort, SlowStart};
 use super::super::random::SplitMix;
 use super::super::statistics::{Amount, MAX_KEPT, StatisticName};
 use super::super::status::LoadState;
 use super::super::update::{Admin, BackendUpdate, FarmUpdate, Feed, Health, WeightChange};
+use super::super::view::Family;
 use super::*;
 
 const START: u64 = 1_000;

@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use super::super::algorithm::{Candidate, Select};
 use super::super::backend::Backend;
-use super::super::farm::{Family, Machine, Selectors, View, ViewSource};
 use super::super::moment::Moment;
 use super::super::plan::{Fallback, LastResort};
 use super::super::status::{Change, FarmStatus, LoadState, MemberStatus, Source, Stated, Subject};
 use super::super::update::{Admin, Health, Switch};
+use super::super::view::{Family, Machine, Selectors, View, ViewSource};
 use super::{FarmTruth, Look, Truth};
 
 impl Truth {
     /// Makes every dirty view anew, those first that others fall back on.
     pub(super) fn refresh(&mut self, now: Moment) {
+        self.heed(now);
         while let Some((_, farm)) = self.dirty.pop_first() {
             let had_members = self.has_members(farm);
             let view = self.view(farm, now);
@@ -40,6 +41,7 @@ impl Truth {
         self.note_source(index, source, why, now);
         self.enlist(index, &candidates);
         self.watch_slow_start(index, &candidates, now);
+        let (standing, rendezvous) = (self.standing(index, now), self.rendezvous(index));
 
         let farm = &self.farms[index];
         let machines: Box<[Arc<Machine>]> =
@@ -58,6 +60,11 @@ impl Truth {
             members: machines,
             source: view_source,
             selectors,
+            standing,
+            by_name: Arc::clone(&farm.trust.by_name),
+            rendezvous,
+            ledgers: Arc::clone(&farm.trust.ledgers),
+            salt: farm.trust.salt,
             backup,
         }
     }
@@ -70,7 +77,8 @@ impl Truth {
             backend.is_available(farm.plan.expect_update, member.factor, now).ok()?;
             Some(farm.candidate(place, farm.weight(backend, member.factor, now)))
         };
-        let candidates: Vec<Candidate> = farm.members.iter().enumerate().filter_map(candidate).collect();
+        let mut candidates: Vec<Candidate> = farm.members.iter().enumerate().filter_map(candidate).collect();
+        self.part_with_suspects(index, &mut candidates);
         self.farms[index].available = candidates.len();
         candidates
     }
@@ -204,16 +212,17 @@ impl Truth {
         for (id, share) in farm.farm.view().shares() {
             shares[id.0 as usize] = share;
         }
-        let member = |(place, share): (&super::Place, f64)| {
+        let member = |(number, (place, share)): (usize, (&super::Place, f64))| {
             let backend = &self.backends[place.backend];
             let available = backend.is_available(farm.plan.expect_update, place.factor, now);
+            let (available, reason) = farm.verdict(number, available);
             MemberStatus {
                 backend: backend.plan.name.clone(),
                 weight: farm.weight(backend, place.factor, now),
                 load: place.load_state(farm),
                 share,
-                available: available.is_ok(),
-                reason: available.err().map(|why| why.to_string()).unwrap_or_default(),
+                available,
+                reason,
             }
         };
         FarmStatus {
@@ -222,7 +231,7 @@ impl Truth {
             algorithm: farm.plan.algorithm.name,
             load: farm.plan.load.to_string(),
             ttl: farm.plan.ttl,
-            members: farm.members.iter().zip(shares).map(member).collect(),
+            members: farm.members.iter().zip(shares).enumerate().map(member).collect(),
             available: farm.available,
             source: farm.source.clone(),
             answers: farm.farm.answers(),

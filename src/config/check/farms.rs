@@ -111,6 +111,7 @@ impl<'a> Check<'a> {
         let window = section.get("slow_start").and_then(|node| self.span_or_none(node));
         let aggression =
             section.get("slow_start_aggression").map_or(1.0, |node| self.number(node, 0.01..=100.0));
+        let suspicion = section.get("suspicion").is_none_or(|node| self.truth(node));
         let answer_load = section.get("answer_load").map(|node| self.number(node, 1e-6..=1e9));
         let hash_bound = section.get("hash_bound").map(|node| self.number(node, 1.0..=1e6));
 
@@ -125,6 +126,7 @@ impl<'a> Check<'a> {
         plan.last_resort = LAST_RESORTS[last_resort].1;
         plan.min_available = min_available;
         plan.slow_start = window.map(|window| SlowStart { window, aggression });
+        plan.suspicion = suspicion;
         plan.params.answer_load = answer_load;
         plan.params.hash_bound = hash_bound.unwrap_or(plan.params.hash_bound);
         Some(plan)

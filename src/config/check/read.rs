@@ -39,7 +39,11 @@ impl<'a> Check<'a> {
 
     /// True or false.
     pub fn flag(&mut self, section: Node<'a>, path: &[&'static str]) -> bool {
-        let Some(node) = at(section, path) else { return false };
+        at(section, path).is_some_and(|node| self.truth(node))
+    }
+
+    /// The same of a value that is there.
+    pub fn truth(&mut self, node: Node<'a>) -> bool {
         match node.shape() {
             Shape::Flag(flag) => flag,
             _ => {

@@ -1,10 +1,10 @@
-//! `[dns]`, `[http]`, `[access]`, `[log]`.
+//! `[dns]`, `[http]`, `[access]`, `[cookie]`, `[log]`.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
 use super::super::file::{Node, Origin};
-use super::super::{Access, Dns, Http, Level, Log, LogFormat, Secret};
+use super::super::{Access, Cookie, Dns, Http, Level, Log, LogFormat, Secret};
 use super::{Check, at};
 
 /// Most threads; more than any machine has cores to run them.
@@ -94,6 +94,39 @@ impl<'a> Check<'a> {
             admin_key: self.access_key(root, &["access", "admin_key"]),
             trusted_proxies: self.networks(root, &["access", "trusted_proxies"]),
         }
+    }
+
+    /// `[cookie]`
+    pub fn cookie(&mut self, root: Node<'a>) -> Cookie {
+        let cookie = Cookie {
+            name: self.cookie_name(root),
+            key: self.token_key(root, &["cookie", "key"]),
+            former_key: self.token_key(root, &["cookie", "former_key"]),
+        };
+        if let (Some(node), None) = (at(root, &["cookie", "former_key"]), &cookie.key) {
+            self.wrong(node, "there is no cookie.key that could have followed it");
+        }
+        cookie
+    }
+
+    /// A token of RFC 6265 §4.1.1, or the cookie could not be found again.
+    fn cookie_name(&mut self, root: Node<'a>) -> Option<String> {
+        let node = at(root, &["cookie", "name"])?;
+        let text = self.text(node)?;
+        let fits = |byte: u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&byte);
+        if text.is_empty() || !text.bytes().all(fits) {
+            self.wrong(node, format!("expected the name of a cookie, found {text:?}"));
+        }
+        Some(text.to_owned())
+    }
+
+    fn token_key(&mut self, root: Node<'a>, path: &[&'static str]) -> Option<Secret<String>> {
+        let node = at(root, path)?;
+        let text = self.text(node)?;
+        if text.is_empty() {
+            self.wrong(node, "a key is empty; leave it out to have none");
+        }
+        Some(Secret::new(text.to_owned()))
     }
 
     /// `[log]`

@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use hickory_proto::rr::rdata::{CNAME, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
-use crate::balance::farm::{Choice, Chosen, View};
+use crate::balance::farm::{Choice, Chosen};
 use crate::balance::plan::{Fallback, UrlHost};
 use crate::balance::random::Random;
 use crate::balance::status::{LoadState, MemberStatus};
+use crate::balance::view::View;
 use crate::balance::{Ask, Family, Farm};
 
 use super::super::name;
@@ -47,7 +48,9 @@ impl Responder<'_> {
             RecordType::AAAA => Some(Family::V6),
             _ => None,
         };
-        let ask = Ask { family, key: subnet.unwrap_or(labels), now: asked.now };
+        let stick = found.farm.read_label(&wire[found.nearest.clone()], asked.now);
+        let again = found.form == Form::Again;
+        let ask = Ask { family, key: subnet.unwrap_or(labels), stick, again, now: asked.now };
         let query = FarmAsked { zone, owner, farm: found.farm, ask, by_subnet: subnet.is_some() };
         match (found.form, asked.kind) {
             (Form::ServiceParent, _) => Step::no_data(zone),

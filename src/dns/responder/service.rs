@@ -9,9 +9,10 @@ use hickory_proto::rr::rdata::svcb::{IpHint, SvcParamKey, SvcParamValue};
 use hickory_proto::rr::rdata::{A, AAAA, HTTPS, SRV, SVCB};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
-use crate::balance::farm::{Choice, Machine, View};
+use crate::balance::farm::Choice;
 use crate::balance::plan::Fallback;
 use crate::balance::random::Random;
+use crate::balance::view::{Machine, View};
 use crate::balance::{self, Farm};
 
 use super::super::zone::Zone;

@@ -1,7 +1,7 @@
 //! One thread's loop: wait, receive a batch, answer it, send it.
 
 use std::cell::Cell;
-use std::io::{IoSlice, IoSliceMut, PipeReader};
+use std::io::{IoSliceMut, PipeReader};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, recvmmsg, sendmmsg};
+use nix::sys::socket::{MsgFlags, MultiHeaders, recvmmsg};
 
+use super::outbox::{Buffers, Outbox, Sent, Ways};
 use super::socket::{self, Family, V4, V6};
-use super::{Answer, BATCH, LONGEST_QUERY, Listener, PLACE, Place, Reply};
+use super::{Answer, BATCH, LONGEST_QUERY, Listener, PLACE, Reply};
 use crate::balance::Moment;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
@@ -22,8 +23,6 @@ use crate::metrics::Metrics;
 const PATIENCE: u32 = 8;
 /// Batches that are answered at the end, at most: more datagrams than a queue holds.
 const LAST_BATCHES: usize = 1024;
-/// How long a full send queue may stay full before the rest of a batch is given up.
-const FULL_QUEUE: u8 = 100;
 /// Failures to receive in a row after which a socket is left alone for a moment.
 const FAILURES: u32 = 16;
 /// That moment, in milliseconds.
@@ -63,41 +62,11 @@ enum Line {
 struct Ends<F: Family> {
     listener: Listener,
     received: MultiHeaders<F::Peer>,
-    sent: MultiHeaders<F::Peer>,
-    /// Who sent each datagram; then, from the front, whom each answer goes to.
-    peers: [Option<F::Peer>; BATCH],
-    /// To which of our addresses; then from which.
-    locals: [Option<F::Local>; BATCH],
-}
-
-/// Buffers that all lanes of a thread use in turn. Each datagram has a place, which its answer may overwrite.
-struct Buffers {
-    places: Box<[Place]>,
-    lengths: [usize; BATCH],
-    /// Answers that were not written over their query.
-    replies: [Vec<u8>; BATCH],
-    /// Where each answer is, from the front: the datagram's number, and its length in place or `None` for `replies`.
-    answers: [(usize, Option<usize>); BATCH],
-}
-
-impl Default for Buffers {
-    fn default() -> Self {
-        Self {
-            places: vec![[0; PLACE]; BATCH].into(),
-            lengths: [0; BATCH],
-            replies: std::array::from_fn(|_| Vec::new()),
-            answers: [(0, None); BATCH],
-        }
-    }
-}
-
-impl Buffers {
-    fn answer(&self, number: usize) -> &[u8] {
-        match self.answers[number] {
-            (datagram, Some(length)) => &self.places[datagram][..length],
-            (datagram, None) => &self.replies[datagram],
-        }
-    }
+    /// Who sent each datagram, and to which of our addresses, if the answer has to be told.
+    ways: [Ways<F>; BATCH],
+    outbox: Outbox<F>,
+    /// Whether the system tells the address that a datagram came to.
+    told: bool,
 }
 
 impl<A: Answer> Worker<A> {
@@ -236,12 +205,9 @@ impl Lane {
 
 impl<F: Family> Ends<F> {
     fn new(listener: Listener) -> Self {
-        let headers = || {
-            let room = listener.address.ip().is_unspecified().then(F::room);
-            MultiHeaders::preallocate(BATCH, room)
-        };
-        let (received, sent) = (headers(), headers());
-        Self { received, sent, listener, peers: [None; BATCH], locals: [None; BATCH] }
+        let told = listener.address.ip().is_unspecified();
+        let received = MultiHeaders::preallocate(BATCH, told.then(F::room_for_local));
+        Self { received, ways: [(None, None); BATCH], outbox: Outbox::new(told), told, listener }
     }
 
     /// Takes what is waiting, at most a batch.
@@ -253,22 +219,16 @@ impl<F: Family> Ends<F> {
         let descriptor = self.listener.socket.as_raw_fd();
         let mut count = 0;
         for message in recvmmsg(descriptor, &mut self.received, &mut room, MsgFlags::MSG_DONTWAIT, None)? {
-            let local = message.cmsgs().ok().and_then(|mut messages| messages.find_map(|one| F::local(&one)));
+            let local = self.told.then(|| {
+                let local =
+                    message.cmsgs().ok().and_then(|mut messages| messages.find_map(|one| F::local(&one)));
+                local.unwrap_or_else(F::anywhere)
+            });
             buffers.lengths[count] = message.bytes;
-            (self.peers[count], self.locals[count]) = (message.address, local);
+            self.ways[count] = (message.address, local);
             count += 1;
         }
         Ok(count)
-    }
-
-    /// Sends answers `start..end`, which all leave from the same address; gives how many the system took, at least one.
-    fn send(&mut self, buffers: &Buffers, start: usize, end: usize) -> Result<usize, Errno> {
-        let messages: [_; BATCH] = std::array::from_fn(|number| [IoSlice::new(buffers.answer(number))]);
-        let via = self.locals[start].as_ref().map(F::from);
-        let via: &[ControlMessage<'_>] = via.as_slice();
-        let descriptor = self.listener.socket.as_raw_fd();
-        let (messages, to) = (&messages[start..end], &self.peers[start..end]);
-        sendmmsg(descriptor, &mut self.sent, messages, to, via, MsgFlags::MSG_DONTWAIT).map(Iterator::count)
     }
 }
 
@@ -289,65 +249,41 @@ impl<A: Answer> Work<'_, A> {
         }
         let now = self.clock.now();
         let mut unanswerable = 0;
-        let mut answers = 0;
         for index in 0..received {
-            let (peer, local) = (ends.peers[index], ends.locals[index]);
-            let Some(client) = peer.as_ref().map(F::client).filter(|client| client.port() != 0) else {
+            let ways = ends.ways[index];
+            let Some(client) = ways.0.as_ref().map(F::client).filter(|client| client.port() != 0) else {
                 unanswerable += 1;
                 continue;
             };
-            let Buffers { places, lengths, replies, answers: order } = &mut *self.buffers;
+            let Buffers { places, lengths, replies } = &mut *self.buffers;
             let (place, reply) = (&mut places[index], &mut replies[index]);
             let length = match self.answer.answer(place, lengths[index], client, now, reply) {
                 Reply::None => continue,
                 Reply::InPlace(length) => Some(length.min(PLACE)),
                 Reply::Apart => None,
             };
-            order[answers] = (index, length);
-            (ends.peers[answers], ends.locals[answers]) = (peer, local);
-            answers += 1;
+            ends.outbox.put(index, length, self.buffers, ways);
         }
-        self.send(ends, answers, now);
+        // Counted before they leave: whoever has an answer finds it counted.
+        self.answer.settle();
+        let sent = ends.outbox.send(self.buffers, &ends.listener);
+        self.note(&sent, unanswerable, ends.listener.address, now);
+        Ok(received)
+    }
+
+    fn note(&mut self, sent: &Sent, unanswerable: u64, address: SocketAddr, now: Moment) {
         if unanswerable > 0 {
             self.metrics.dns.udp.add(unanswerable);
             self.metrics.dns.dropped.add(unanswerable);
         }
-        self.answer.settle();
-        Ok(received)
-    }
-
-    /// Sends every answer or counts it as lost. One call for each run of answers that leave from the same address.
-    fn send<F: Family>(&mut self, ends: &mut Ends<F>, answers: usize, now: Moment) {
-        let mut start = 0;
-        let mut patience = 3;
-        while start < answers {
-            let run =
-                ends.locals[start..answers].iter().take_while(|&&local| local == ends.locals[start]).count();
-            match ends.send(self.buffers, start, start + run) {
-                // sendmmsg(2): an error behind the first message is told by the next call, which begins with that one.
-                Ok(sent) => start += sent.max(1),
-                Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN | Errno::ENOBUFS) if patience > 0 => {
-                    patience = if has_room(&ends.listener) { patience - 1 } else { 0 };
-                }
-                Err(error) => {
-                    // With the queue full the others would fail as well; else one bad answer must not hold them up.
-                    let full = matches!(error, Errno::EAGAIN | Errno::ENOBUFS);
-                    let lost = if full { answers - start } else { 1 };
-                    start += lost;
-                    self.metrics.dns.send_failed.add(lost as u64);
-                    let address = ends.listener.address;
-                    self.complaint.tell(now, || format!("udp {address}: cannot send an answer: {error}"));
-                }
-            }
+        if let Some(error) = sent.error {
+            self.metrics.dns.send_failed.add(sent.lost as u64);
+            self.complaint.tell(now, || format!("udp {address}: cannot send an answer: {error}"));
+        }
+        if let Some(error) = sent.shares_no_more {
+            tracing::info!("udp {address}: answers to one client are sent singly from now on: {error}");
         }
     }
-}
-
-/// Waits until the send queue has room; gives whether it has.
-fn has_room(listener: &Listener) -> bool {
-    let mut socket = [PollFd::new(listener.socket.as_fd(), PollFlags::POLLOUT)];
-    poll(&mut socket, PollTimeout::from(FULL_QUEUE)).is_ok_and(|count| count > 0)
 }
 
 /// Logs what goes wrong again and again once in a while.

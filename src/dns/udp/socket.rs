@@ -80,18 +80,24 @@ pub fn shut(socket: &UdpSocket) -> io::Result<()> {
 /// What differs between the families.
 pub trait Family: Send + 'static {
     /// The system's form of an address.
-    type Peer: SockaddrLike + Copy + Send + 'static;
+    type Peer: SockaddrLike + Copy + PartialEq + Send + 'static;
     /// The address that a datagram was sent to, as the system tells and takes it.
     type Local: Copy + PartialEq + Send + 'static;
 
     /// The form that everybody else uses.
     fn client(peer: &Self::Peer) -> SocketAddr;
+    /// A number that differs between most clients.
+    fn spread(peer: &Self::Peer) -> usize;
     /// The local address, if this message tells it.
     fn local(message: &ControlMessageOwned) -> Option<Self::Local>;
+    /// Any of our addresses.
+    fn anywhere() -> Self::Local;
     /// Makes an answer leave from there.
-    fn from(local: &Self::Local) -> ControlMessage<'_>;
+    fn leave_from(local: &Self::Local) -> ControlMessage<'_>;
     /// Room for one such message.
-    fn room() -> Vec<u8>;
+    fn room_for_local() -> Vec<u8>;
+    /// Room for the length at which shared answers are cut, and such a message if `told`.
+    fn room_to_share(told: bool) -> Vec<u8>;
 }
 
 /// IPv4.
@@ -128,20 +134,33 @@ impl Family for V4 {
         SocketAddrV4::new(peer.ip(), peer.port()).into()
     }
 
+    fn spread(peer: &SockaddrIn) -> usize {
+        usize::from(peer.port()).wrapping_add(peer.ip().to_bits() as usize)
+    }
+
     fn local(message: &ControlMessageOwned) -> Option<Local4> {
         let ControlMessageOwned::Ipv4PacketInfo(packet) = message else { return None };
         // ip(7): the local address of a received packet stands in ipi_spec_dst, and there it is expected when sending;
         // interface 0 leaves the route to the routing table.
-        let anywhere = in_addr { s_addr: 0 };
-        Some(Local4(in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: packet.ipi_spec_dst, ipi_addr: anywhere }))
+        let Local4(anywhere) = Self::anywhere();
+        Some(Local4(in_pktinfo { ipi_spec_dst: packet.ipi_spec_dst, ..anywhere }))
     }
 
-    fn from(local: &Local4) -> ControlMessage<'_> {
+    fn anywhere() -> Local4 {
+        let anywhere = in_addr { s_addr: 0 };
+        Local4(in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: anywhere, ipi_addr: anywhere })
+    }
+
+    fn leave_from(local: &Local4) -> ControlMessage<'_> {
         ControlMessage::Ipv4PacketInfo(&local.0)
     }
 
-    fn room() -> Vec<u8> {
+    fn room_for_local() -> Vec<u8> {
         nix::cmsg_space!(in_pktinfo)
+    }
+
+    fn room_to_share(told: bool) -> Vec<u8> {
+        if told { nix::cmsg_space!(in_pktinfo, u16) } else { nix::cmsg_space!(u16) }
     }
 }
 
@@ -153,6 +172,10 @@ impl Family for V6 {
         SocketAddrV6::new(peer.ip(), peer.port(), peer.flowinfo(), peer.scope_id()).into()
     }
 
+    fn spread(peer: &SockaddrIn6) -> usize {
+        usize::from(peer.port()).wrapping_add(peer.ip().to_bits() as usize)
+    }
+
     fn local(message: &ControlMessageOwned) -> Option<Local6> {
         let ControlMessageOwned::Ipv6PacketInfo(packet) = message else { return None };
         let address = Ipv6Addr::from(packet.ipi6_addr.s6_addr);
@@ -162,11 +185,19 @@ impl Family for V6 {
         Some(Local6(in6_pktinfo { ipi6_addr: in6_addr { s6_addr: from.octets() }, ipi6_ifindex: interface }))
     }
 
-    fn from(local: &Local6) -> ControlMessage<'_> {
+    fn anywhere() -> Local6 {
+        Local6(in6_pktinfo { ipi6_addr: in6_addr { s6_addr: [0; 16] }, ipi6_ifindex: 0 })
+    }
+
+    fn leave_from(local: &Local6) -> ControlMessage<'_> {
         ControlMessage::Ipv6PacketInfo(&local.0)
     }
 
-    fn room() -> Vec<u8> {
+    fn room_for_local() -> Vec<u8> {
         nix::cmsg_space!(in6_pktinfo)
+    }
+
+    fn room_to_share(told: bool) -> Vec<u8> {
+        if told { nix::cmsg_space!(in6_pktinfo, u16) } else { nix::cmsg_space!(u16) }
     }
 }

@@ -11,11 +11,11 @@ use super::format::{Format, Record};
 use super::query::Request;
 use super::records::{Backend, NONE};
 use super::{Asked, Sheet};
-use crate::balance::farm::Machine;
 use crate::balance::plan::{Fallback, UrlHost};
 use crate::balance::random::SplitMix;
 use crate::balance::status::BackendStatus;
-use crate::balance::{Ask, Choice};
+use crate::balance::view::Machine;
+use crate::balance::{Ask, Choice, Stick};
 use crate::http::error::{Error, shown};
 
 /// Most members that one query may ask for.
@@ -27,7 +27,8 @@ pub struct Balance<'a> {
     farms: Vec<Cow<'a, str>>,
     format: Option<Format<Phys>>,
     most: usize,
-    key: Vec<u8>,
+    key: Option<Cow<'a, str>>,
+    token: Option<Cow<'a, str>>,
 }
 
 impl<'a> Balance<'a> {
@@ -52,10 +53,7 @@ impl<'a> Balance<'a> {
         if farms.is_empty() {
             return Err(Error::argument("balance", "no farm is named"));
         }
-        // A token that is not one of ours counts as a key. Letter case is lost in DNS, where the same key is a label,
-        // and both ways must lead to the same member.
-        let key = key.or(token).map_or_else(Vec::new, |key| key.to_ascii_lowercase().into_bytes());
-        Ok(Self { farms, format, most, key })
+        Ok(Self { farms, format, most, key, token })
     }
 
     /// How many farms it asks for.
@@ -80,7 +78,13 @@ impl<'a> Balance<'a> {
     fn ask(&self, name: &str, asked: &Asked<'_>, out: &mut String) -> Result<(), Error> {
         let farm = asked.state.engine.farm(asked.options.farm_name(name));
         let farm = farm.ok_or_else(|| Error::UnknownFarm(shown(name)))?;
-        let ask = Ask { family: None, key: &self.key, now: asked.now };
+        let cookie = || asked.sender.cookie(asked.options.cookie.as_deref()?);
+        let token = self.token.as_deref().or_else(cookie);
+        // A token that is not one of ours counts as a key. Letter case is lost in DNS, where the same key is a label,
+        // and both ways must lead to the same member.
+        let key = self.key.as_deref().or(token).unwrap_or_default().to_ascii_lowercase();
+        let stick = token.map_or(Stick::No, |token| farm.read_token(token.as_bytes(), asked.now));
+        let ask = Ask { key: key.as_bytes(), stick, ..Ask::any(asked.now) };
         let choice = RANDOM.with_borrow_mut(|random| farm.choose_several(&ask, self.most, random));
         match choice {
             Choice::Member(chosen) => {

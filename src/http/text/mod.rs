@@ -98,10 +98,11 @@ pub struct Need {
     pub argument: &'static str,
 }
 
-/// One request that was read and can be carried out.
+/// What is to be answered.
 enum Wish<'a> {
     Balance(Balance<'a>),
-    Update,
+    /// `ok` for an update in multi: it has been applied by then.
+    Updated,
     Status(Status),
 }
 
@@ -133,8 +134,15 @@ fn carry_out(kind: Kind, asked: &Asked<'_>) -> Result<Page, Error> {
             let kind =
                 super::text_route(path).ok_or_else(|| Error::argument(path, "unknown path in multi"))?;
             read.add(kind, request, asked)?;
+            if kind.changes() {
+                read.wishes.push(Wish::Updated);
+            }
         }
     } else {
+        if kind.changes() {
+            let separators = asked.query.bytes().filter(|octet| *octet == b';').count();
+            read.updates.reserve((separators + 1).min(asked.options.max_embed));
+        }
         for request in query.requests(asked.options.max_embed) {
             read.add(kind, request?, asked)?;
         }
@@ -165,30 +173,30 @@ struct Read<'a> {
 impl<'a> Read<'a> {
     fn add(&mut self, kind: Kind, mut request: Request<'a>, asked: &Asked<'_>) -> Result<(), Error> {
         self.key = request.take("k").or(self.key.take());
-        let (wish, need) = match kind {
+        let need = match kind {
             Kind::Balance => {
-                let need = Need { class: Class::Query, argument: "balance" };
-                (Wish::Balance(Balance::parse(request)?), need)
+                self.wishes.push(Wish::Balance(Balance::parse(request)?));
+                Need { class: Class::Query, argument: "balance" }
             }
             Kind::UpdatePhys => self.update(update::phys(request)?),
             Kind::UpdateFarm => self.update(update::farm(request, asked.options)?),
             Kind::Status(subject) => {
                 let (status, need) = Status::parse(subject, request, asked)?;
-                (Wish::Status(status), need)
+                self.wishes.push(Wish::Status(status));
+                need
             }
             Kind::Multi => return Err(Error::argument("multi", "a request in multi cannot be multi")),
             Kind::MirrorPhys | Kind::MirrorFarm | Kind::MirrorState => {
                 return Err(Error::argument("mirror", "a request in multi cannot be mirror"));
             }
         };
-        self.wishes.push(wish);
         self.needs[need.class as usize].get_or_insert(need);
         Ok(())
     }
 
-    fn update(&mut self, (update, need): (Update, Need)) -> (Wish<'a>, Need) {
+    fn update(&mut self, (update, need): (Update, Need)) -> Need {
         self.updates.push(update);
-        (Wish::Update, need)
+        need
     }
 }
 
@@ -215,7 +223,7 @@ fn print(kind: Kind, wishes: &[Wish<'_>], asked: &Asked<'_>) -> Result<Page, Err
     let things = wishes.iter().map(|wish| match wish {
         Wish::Balance(balance) => balance.things(),
         Wish::Status(status) => status.things(),
-        Wish::Update => 1,
+        Wish::Updated => 1,
     });
     let things: usize = things.sum();
     let json = asked.json && wishes.iter().all(|wish| matches!(wish, Wish::Status(_)));
@@ -227,7 +235,7 @@ fn print(kind: Kind, wishes: &[Wish<'_>], asked: &Asked<'_>) -> Result<Page, Err
             Wish::Status(status) if json => status.answer_json(asked, &mut sheet)?,
             // One line for each request in multi: no headings.
             Wish::Status(status) => status.answer(asked, kind != Kind::Multi, &mut sheet)?,
-            Wish::Update => {
+            Wish::Updated => {
                 sheet.text.push_str("ok\n");
                 sheet.answered();
             }

@@ -167,7 +167,7 @@ impl<'a> Request<'a> {
         }
         let mut rest = text;
         for place in 1.. {
-            let (name, value, after) = argument(rest, encoded, place)?;
+            let Argument { name, value, after } = Argument::read(rest, encoded, place)?;
             match name {
                 None if value.is_empty() => return Err(QueryError::EmptyName(place)),
                 None => request.words.push(value),
@@ -226,44 +226,51 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Reads one argument: its name if it has one, its value, and what follows the separator behind it.
-#[allow(clippy::type_complexity)]
-fn argument(
-    text: &str,
-    encoded: bool,
-    place: usize,
-) -> Result<(Option<&str>, Cow<'_, str>, Option<&str>), QueryError> {
-    let separator = |character| matches!(character, ',' | '&');
-    let is_quoted_word = Quote::opening(text.as_bytes(), encoded).is_some();
-    let end = text.find(separator).unwrap_or(text.len());
-    let (name, rest) = match text[..end].find('=') {
-        Some(0) => return Err(QueryError::EmptyName(place)),
-        Some(equals) if !is_quoted_word => (Some(&text[..equals]), &text[equals + 1..]),
-        _ => (None, text),
-    };
-    let called = || name.map_or_else(|| format!("argument {place}"), shown);
-    let (raw, after) = match Quote::opening(rest.as_bytes(), encoded) {
-        None => {
-            let end = rest.find(separator).unwrap_or(rest.len());
-            (&rest[..end], &rest[end..])
-        }
-        Some(quote) => {
-            let inside = &rest[quote.len()..];
-            let end = inside.find(quote).ok_or_else(|| QueryError::OpenQuote(called()))?;
-            (&inside[..end], &inside[end + quote.len()..])
-        }
-    };
-    let after = match after.chars().next() {
-        None => None,
-        Some(next) if separator(next) => Some(&after[1..]),
-        Some(_) => return Err(QueryError::AfterQuote(called())),
-    };
-    let value = if encoded {
-        percent_decode_str(raw).decode_utf8().map_err(|_| QueryError::NotUtf8(called()))?
-    } else {
-        Cow::Borrowed(raw)
-    };
-    Ok((name, value, after))
+/// One argument as it was read.
+struct Argument<'a> {
+    /// `None`: a bare word.
+    name: Option<&'a str>,
+    value: Cow<'a, str>,
+    /// What follows the separator behind it; `None`: it was the last one.
+    after: Option<&'a str>,
+}
+
+impl<'a> Argument<'a> {
+    /// Reads the first argument of a text; `place` counts them, for messages. What separates is ASCII, so that every
+    /// octet found begins a character.
+    fn read(text: &'a str, encoded: bool, place: usize) -> Result<Self, QueryError> {
+        let octets = text.as_bytes();
+        let is_quoted = Quote::opening(octets, encoded).is_some();
+        let stop = octets.iter().position(|octet| matches!(octet, b'=' | b',' | b'&'));
+        let (name, rest) = match stop {
+            Some(0) if octets[0] == b'=' => return Err(QueryError::EmptyName(place)),
+            Some(at) if octets[at] == b'=' && !is_quoted => (Some(&text[..at]), &text[at + 1..]),
+            _ => (None, text),
+        };
+        let called = || name.map_or_else(|| format!("argument {place}"), shown);
+        let (raw, after) = match Quote::opening(rest.as_bytes(), encoded) {
+            None => {
+                let end = rest.bytes().position(|octet| matches!(octet, b',' | b'&'));
+                rest.split_at(end.unwrap_or(rest.len()))
+            }
+            Some(quote) => {
+                let inside = &rest[quote.len()..];
+                let end = inside.find(quote).ok_or_else(|| QueryError::OpenQuote(called()))?;
+                (&inside[..end], &inside[end + quote.len()..])
+            }
+        };
+        let after = match after.as_bytes() {
+            [] => None,
+            [b',' | b'&', ..] => Some(&after[1..]),
+            _ => return Err(QueryError::AfterQuote(called())),
+        };
+        let value = if encoded && raw.contains('%') {
+            percent_decode_str(raw).decode_utf8().map_err(|_| QueryError::NotUtf8(called()))?
+        } else {
+            Cow::Borrowed(raw)
+        };
+        Ok(Self { name, value, after })
+    }
 }
 
 /// What stays as it is in a value: RFC 3986 section 2.3.

@@ -156,7 +156,10 @@ fn many_backends_are_all_remembered() {
     let names: Vec<Name> = backends.iter().map(|backend| backend.name.clone()).collect();
     let farm = FarmPlan::new(name("all_of_them"), names.clone(), algorithm::find("random").unwrap());
     let engine = Engine::new(Plan { backends, farms: vec![farm] }, at(0)).unwrap();
-    let memory = engine.remember(at(1));
+    assert!(engine.remember(at(1)).backends.is_empty(), "there is nothing to remember of them yet");
+    let all: Vec<Update> = names.iter().map(|name| report(name.as_str(), 1.0, |_| ())).collect();
+    engine.apply(&all, at(1)).unwrap();
+    let memory = engine.remember(at(2));
     let remembered: Vec<Name> = memory.backends.into_iter().map(|backend| backend.name).collect();
     assert_eq!((remembered, memory.farms.len()), (names, 1));
 }

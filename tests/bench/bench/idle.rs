@@ -1,7 +1,7 @@
 //! Athena's UDP loop around nothing: it sets the QR bit, as `echo.rs` does. The difference between the two is what the
 //! loop itself costs: waiting for several sockets, the clock, the check for the end.
 //!
-//! `loop ADDRESS:PORT [THREADS] [shared]`; with `shared` all threads wait on one socket. Stops when it is killed.
+//! `idle ADDRESS:PORT [THREADS] [shared]`; with `shared` all threads wait on one socket. Stops when it is killed.
 
 use std::error::Error;
 use std::net::{SocketAddr, UdpSocket};
@@ -28,11 +28,12 @@ impl Answer for Echo {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let address = arguments.next().ok_or("usage: loop ADDRESS:PORT [THREADS] [shared]")?.parse()?;
+/// See the head of this file.
+pub fn main(arguments: &[String]) -> Result<(), Box<dyn Error>> {
+    let mut arguments = arguments.iter();
+    let address = arguments.next().ok_or("usage: idle ADDRESS:PORT [THREADS] [shared]")?.parse()?;
     let threads = arguments.next().map_or(Ok(1), |threads| threads.parse())?;
-    let udp = match arguments.next().as_deref() {
+    let udp = match arguments.next().map(String::as_str) {
         Some("shared") => Udp::adopt(vec![UdpSocket::bind(address)?], threads)?,
         _ => Udp::bind(&[address], threads)?,
     };

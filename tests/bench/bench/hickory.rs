@@ -12,9 +12,13 @@ use hickory_server::Server;
 use hickory_server::store::in_memory::InMemoryZoneHandler;
 use hickory_server::zone_handler::{AxfrPolicy, Catalog, ZoneHandler, ZoneType};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let address = std::env::args().nth(1).ok_or("usage: hickory ADDRESS:PORT")?;
+/// See the head of this file.
+pub fn main(arguments: &[String]) -> Result<(), Box<dyn Error>> {
+    let address = arguments.first().ok_or("usage: hickory ADDRESS:PORT")?;
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(address))
+}
+
+async fn serve(address: &str) -> Result<(), Box<dyn Error>> {
     let origin = Name::from_str("athena.")?;
     let server = Name::from_str("ns.athena.")?;
     let soa = SOA::new(server, Name::from_str("hostmaster.athena.")?, 1, 3600, 600, 86400, 0);

@@ -143,10 +143,10 @@ impl Client {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+/// See the head of this file.
+pub fn main(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let usage = "usage: flood ADDRESS:PORT SECONDS STYLE [OUTSTANDING [RATE]]";
-    let [server, seconds, style, rest @ ..] = arguments.as_slice() else { return Err(usage.into()) };
+    let [server, seconds, style, rest @ ..] = arguments else { return Err(usage.into()) };
     let (server, span) = (server.parse()?, Duration::from_secs_f64(seconds.parse()?));
     let outstanding: usize = rest.first().map_or(Ok(400), |count| count.parse())?;
     let rate: Option<f64> = rest.get(1).map(|rate| rate.parse()).transpose()?;

@@ -25,8 +25,9 @@ const QUEUE: usize = 4 << 20;
 const FLAGS: usize = 2;
 const QR: u8 = 0x80;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let address: SocketAddr = std::env::args().nth(1).ok_or("usage: echo ADDRESS:PORT")?.parse()?;
+/// See the head of this file.
+pub fn main(arguments: &[String]) -> Result<(), Box<dyn Error>> {
+    let address: SocketAddr = arguments.first().ok_or("usage: echo ADDRESS:PORT")?.parse()?;
     let socket = UdpSocket::bind(address)?;
     // As large as Athena's, or the two could not be compared when the queue fills.
     let _ = setsockopt(&socket, sockopt::RcvBufForce, &QUEUE)

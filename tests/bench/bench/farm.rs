@@ -55,9 +55,9 @@ fn plan(algorithm: &str, members: usize, farms: usize) -> Result<Plan, Box<dyn E
     Ok(plan)
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [address, algorithm, rest @ ..] = arguments.as_slice() else {
+/// See the head of this file.
+pub fn main(arguments: &[String]) -> Result<(), Box<dyn Error>> {
+    let [address, algorithm, rest @ ..] = arguments else {
         return Err("usage: farm ADDRESS:PORT ALGORITHM [THREADS [MEMBERS [FARMS [general]]]]".into());
     };
     let number = |index: usize, default: usize| rest.get(index).map_or(Ok(default), |number| number.parse());

@@ -1,0 +1,158 @@
+//! What a farm answers, fixed until the next change of who is available.
+//!
+//! A view is made by the engine, under its lock, and read by queries behind one atomic pointer ([`Farm`]). Nothing in it
+//! changes but the numbers behind its selectors ([`Gauge`](super::gauge::Gauge)s), which reports move in place.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use super::algorithm::{AlgorithmSpec, MemberId, Select};
+use super::farm::Farm;
+use super::gauge::Tally;
+use super::name::Name;
+use super::plan::Fallback;
+use super::sticky::{Rendezvous, Standing};
+use super::suspicion::Ledger;
+
+/// Address family of a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// A
+    V4,
+    /// AAAA
+    V6,
+}
+
+/// The facts of one backend that answers are made of.
+#[derive(Debug)]
+pub struct Machine {
+    /// Its name.
+    pub name: Name,
+    /// Its addresses, the preferred one of each family first; maybe none while its host name is not resolved.
+    pub addresses: Box<[IpAddr]>,
+    /// The preferred IPv4 address.
+    pub v4: Option<Ipv4Addr>,
+    /// The preferred IPv6 address.
+    pub v6: Option<Ipv6Addr>,
+    /// Its port.
+    pub port: Option<u16>,
+    pub(super) tally: Arc<Tally>,
+}
+
+impl Machine {
+    /// The preferred address of `family`, or of any family.
+    pub fn address(&self, family: Option<Family>) -> Option<IpAddr> {
+        match family {
+            None => self.addresses.first().copied(),
+            Some(Family::V4) => self.v4.map(IpAddr::V4),
+            Some(Family::V6) => self.v6.map(IpAddr::V6),
+        }
+    }
+}
+
+/// What a farm answers, fixed until the next change of who is available.
+pub struct View {
+    pub(super) ttl: u32,
+    pub(super) answers: usize,
+    pub(super) members: Box<[Arc<Machine>]>,
+    pub(super) source: ViewSource,
+    pub(super) selectors: Selectors,
+    pub(super) has_v4: bool,
+    pub(super) has_v6: bool,
+    pub(super) algorithm: &'static AlgorithmSpec,
+    /// What a token or a KEY may expect of each member.
+    pub(super) standing: Box<[Standing]>,
+    /// Places of members in the order of their names.
+    pub(super) by_name: Arc<[u32]>,
+    pub(super) rendezvous: Arc<Rendezvous>,
+    /// Each member's ledger; empty where nobody is suspected.
+    pub(super) ledgers: Arc<[Ledger]>,
+    /// A number that depends on the farm's name and the names of its members, in order.
+    pub(super) salt: u64,
+    /// The first farm of the fallback chain, for SRV records of lower priority.
+    pub(super) backup: Option<Arc<Farm>>,
+}
+
+/// Where a view's answers come from.
+pub enum ViewSource {
+    /// Its own members: the available ones, or as a last resort the silent ones.
+    Members,
+    /// Another farm.
+    Farm(Arc<Farm>),
+    /// An address, host or URL.
+    Elsewhere(Fallback),
+    /// Nobody is left.
+    Nobody,
+}
+
+/// A selector for each family; the same one where the candidates are the same.
+#[derive(Default, Clone)]
+pub struct Selectors {
+    pub(super) any: Option<Arc<dyn Select>>,
+    pub(super) v4: Option<Arc<dyn Select>>,
+    pub(super) v6: Option<Arc<dyn Select>>,
+}
+
+impl View {
+    /// Time to live of answers, in seconds.
+    pub fn ttl(&self) -> u32 {
+        self.ttl
+    }
+
+    /// How many members one DNS answer holds.
+    pub fn answers(&self) -> usize {
+        self.answers
+    }
+
+    /// Whether any member is configured with an address of this family, available or not.
+    pub fn has(&self, family: Family) -> bool {
+        match family {
+            Family::V4 => self.has_v4,
+            Family::V6 => self.has_v6,
+        }
+    }
+
+    /// The rule that chooses.
+    pub fn algorithm(&self) -> &'static AlgorithmSpec {
+        self.algorithm
+    }
+
+    /// The farm whose members are given instead of its own, while it falls back on one.
+    pub fn relay(&self) -> Option<&Arc<Farm>> {
+        match &self.source {
+            ViewSource::Farm(farm) => Some(farm),
+            _ => None,
+        }
+    }
+
+    /// The address, host or URL that is given instead of members, while the farm falls back on one.
+    pub fn elsewhere(&self) -> Option<&Fallback> {
+        match &self.source {
+            ViewSource::Elsewhere(fallback) => Some(fallback),
+            _ => None,
+        }
+    }
+
+    /// The first farm of the fallback chain.
+    pub fn backup(&self) -> Option<&Arc<Farm>> {
+        self.backup.as_ref()
+    }
+
+    /// The facts of a member that was chosen from this view.
+    pub fn machine(&self, id: MemberId) -> &Arc<Machine> {
+        &self.members[id.0 as usize]
+    }
+
+    /// Every member that may be chosen, with its share of the answers in the algorithm's eyes.
+    pub fn shares(&self) -> Vec<(MemberId, f64)> {
+        self.selectors.any.as_ref().map(|select| select.shares()).unwrap_or_default()
+    }
+
+    pub(super) fn select(&self, family: Option<Family>) -> Option<&dyn Select> {
+        match family {
+            None => self.selectors.any.as_deref(),
+            Some(Family::V4) => self.selectors.v4.as_deref(),
+            Some(Family::V6) => self.selectors.v6.as_deref(),
+        }
+    }
+}

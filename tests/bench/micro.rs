@@ -1,0 +1,170 @@
+//! What a choice, a report and size cost, by divan, with allocations counted: `cargo bench --bench micro`.
+//!
+//! - `choose`: one choice in a farm of 10, 1,000 and 100,000 members, by every rule of the table, while reports are on file.
+//! - `report`: one report applied while every member of the farm reports once a second.
+//! - `answer`: one datagram answered, from bytes to bytes, without the kernel.
+//! - `scale`: 10,000 farms of 10 members over 100,000 backends taken by the engine, and taken again.
+
+use std::cell::RefCell;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use athena::balance::algorithm::{self, ALGORITHMS};
+use athena::balance::plan::{BackendPlan, FarmPlan};
+use athena::balance::random::{Random, SplitMix};
+use athena::balance::statistics::{Amount, StatisticName};
+use athena::balance::update::BackendUpdate;
+use athena::balance::{Ask, Engine, Family, Moment, Name, Plan, Stick, Update};
+use athena::dns::udp::{Answer, PLACE};
+use athena::dns::wire::Wire;
+use athena::dns::{Handler, Options, ZoneContent, Zones};
+use athena::metrics::Metrics;
+use divan::{AllocProfiler, Bencher, black_box};
+
+#[global_allocator]
+static ALLOCATOR: AllocProfiler = AllocProfiler::system();
+
+fn main() {
+    divan::main();
+}
+
+const ZONE: &str = "$TTL 0\n@ SOA ns hostmaster 1 3600 600 86400 1\n@ NS ns\nns A 127.0.0.1\n";
+
+fn name(text: &str) -> Name {
+    Name::parse(text).expect("names made here are names")
+}
+
+fn start() -> Moment {
+    Moment::from_unix(Duration::from_secs(1_000_000))
+}
+
+/// `farms` farms of `members` members each, all different, by one rule.
+fn plan(rule: &str, members: usize, farms: usize) -> Plan {
+    let spec = algorithm::find(rule).expect("a rule of the table");
+    let mut plan = Plan::default();
+    for farm in 0..farms {
+        let names: Vec<Name> = (0..members).map(|member| name(&format!("b{farm}-{member}"))).collect();
+        for (member, backend) in names.iter().enumerate() {
+            let address = Ipv4Addr::from_bits(0x0a00_0000 + (farm * members + member) as u32);
+            plan.backends.push(BackendPlan::new(backend.clone(), vec![address.into()]));
+        }
+        let mut farm = FarmPlan::new(name(&format!("f{farm}")), names, spec);
+        farm.expect_update = Some(Duration::from_secs(15));
+        plan.farms.push(farm);
+    }
+    plan
+}
+
+/// A report of each member of the first farm, with loads that differ.
+fn reports(members: usize, random: &mut SplitMix) -> Vec<Update> {
+    let load = StatisticName::parse("l").expect("a statistic");
+    let report = |member: usize| {
+        let mut update = BackendUpdate::new(name(&format!("b0-{member}")));
+        update.statistics.push((load.clone(), Amount::Set(random.unit() * 100.0)));
+        Update::Backend(update)
+    };
+    (0..members).map(report).collect()
+}
+
+fn engine(rule: &str, members: usize, farms: usize) -> Engine {
+    let engine = Engine::new(plan(rule, members, farms), start()).expect("a plan without problems");
+    engine.apply(&reports(members, &mut SplitMix::new(1)), start()).expect("reports without problems");
+    engine
+}
+
+/// A rule and a number of members.
+struct Case(&'static str, usize);
+
+impl std::fmt::Display for Case {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} {}", self.0, self.1)
+    }
+}
+
+fn cases() -> impl Iterator<Item = Case> {
+    ALGORITHMS.iter().flat_map(|spec| [10, 1_000, 100_000].map(|members| Case(spec.name, members)))
+}
+
+#[divan::bench(args = cases(), max_time = 0.5)]
+fn choose(bencher: Bencher, Case(rule, members): &Case) {
+    let engine = engine(rule, *members, 1);
+    let farm = engine.farm("f0").expect("the farm");
+    let mut random = SplitMix::new(1);
+    let mut key = 0u64;
+    bencher.bench_local(move || {
+        key = key.wrapping_add(1);
+        let ask = Ask {
+            family: Some(Family::V4),
+            key: &key.to_ne_bytes(),
+            stick: Stick::No,
+            again: false,
+            now: start(),
+        };
+        black_box(farm.choose(&ask, &mut random));
+    });
+}
+
+#[divan::bench(args = [10, 1_000, 10_000], max_time = 1)]
+fn report(bencher: Bencher, members: usize) {
+    let engine = engine("least-load", members, 1);
+    let updates = reports(members, &mut SplitMix::new(2));
+    let between = Duration::from_secs(1) / members as u32;
+    let (mut next, mut now) = (0, start());
+    bencher.bench_local(move || {
+        now = now + between;
+        next = (next + 1) % updates.len();
+        engine.apply(black_box(&updates[next..=next]), now).expect("a report without problems")
+    });
+}
+
+#[divan::bench(args = [1, 10_000], max_time = 1)]
+fn answer(bencher: Bencher, farms: usize) {
+    let engine = engine("least-load", 10, farms);
+    let content = ZoneContent::parse(Path::new("zone"), ZONE, &"athena.".parse().expect("a name"));
+    let zones = Zones::new(&[content.expect("a zone")], &engine.farms()).expect("zones");
+    let handler = Handler::new(Arc::new(engine), zones, Options::default(), Arc::new(Metrics::default()));
+    let mut wire = Wire::new(Arc::new(handler.expect("a handler")), SplitMix::new(1));
+    let mut random = SplitMix::new(3);
+    let query = |random: &mut SplitMix| {
+        let farm = format!("f{}", random.below(farms));
+        let mut query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x20".to_vec();
+        query.extend(format!("{:016x}{:016x}", random.next(), random.next()).bytes());
+        query.push(farm.len() as u8);
+        query.extend(farm.bytes());
+        query.extend(b"\x06athena\0\0\x01\0\x01");
+        query
+    };
+    let queries: Vec<Vec<u8>> = (0..10_000).map(|_| query(&mut random)).collect();
+    let client: SocketAddr = "127.0.0.1:5353".parse().expect("an address");
+    let (mut place, mut reply, mut next) = ([0; PLACE], Vec::new(), 0);
+    bencher.bench_local(move || {
+        next = (next + 1) % queries.len();
+        let query = &queries[next];
+        place[..query.len()].copy_from_slice(query);
+        let reply = wire.answer(&mut place, query.len(), client, start(), &mut reply);
+        if next % 64 == 0 {
+            wire.settle();
+        }
+        black_box(reply)
+    });
+}
+
+thread_local!(static SCALE: RefCell<Option<Plan>> = const { RefCell::new(None) });
+
+/// The plan for 10,000 farms, made once.
+fn large() -> Plan {
+    SCALE.with(|kept| kept.borrow_mut().get_or_insert_with(|| plan("least-load", 10, 10_000)).clone())
+}
+
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn scale_start(bencher: Bencher) {
+    bencher.with_inputs(large).bench_local_values(|plan| Engine::new(plan, start()).map_err(drop));
+}
+
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn scale_reload(bencher: Bencher) {
+    let engine = Engine::new(large(), start()).expect("a plan without problems");
+    bencher.with_inputs(large).bench_local_values(|plan| engine.reload(plan, start()).map_err(drop));
+}
