@@ -112,6 +112,7 @@ pub struct Running {
     hosts: JoinSet<()>,
     _sweeper: AbortOnDrop,
     memory: Option<Memory>,
+    mirror: UnlinkOnDrop,
     lameduck: Duration,
 }
 
@@ -170,7 +171,8 @@ pub async fn start(config: Config, mut inherited: Inherited) -> Result<Running, 
     parts.mirror.follow(&mirror_options(&config), Some(&parts.readiness));
     parts.readiness.done("listeners");
     let lameduck = config.shutdown.lameduck;
-    Ok(Running { parts, dns, secure, http, hosts, _sweeper: sweeper, memory, lameduck })
+    let mirror = UnlinkOnDrop(Arc::clone(&parts.mirror));
+    Ok(Running { parts, dns, secure, http, hosts, _sweeper: sweeper, memory, mirror, lameduck })
 }
 
 impl Running {
@@ -259,17 +261,11 @@ impl Running {
         for listener in self.http.drain(..) {
             listener.stop().await;
         }
-        self.parts.mirror.stop().await;
+        self.mirror.0.stop().await;
         self.hosts.abort_all();
         if let Some(memory) = self.memory.take() {
             memory.close(&self.parts.engine, self.parts.clock).await;
         }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.parts.mirror.abort();
     }
 }
 
@@ -364,6 +360,15 @@ pub async fn run(
 struct AbortOnDrop(AbortHandle);
 
 impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Links to peers that end with whoever holds this.
+struct UnlinkOnDrop(Arc<Mirror>);
+
+impl Drop for UnlinkOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
