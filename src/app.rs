@@ -7,6 +7,7 @@
 mod listeners;
 mod memory;
 mod options;
+mod reload;
 
 use std::io;
 use std::net::SocketAddr;
@@ -106,6 +107,9 @@ pub struct Running {
     sweeper: AbortOnDrop,
     memory: Option<Memory>,
     lameduck: Duration,
+    settings: reload::Settings,
+    /// Listeners that take nothing more and finish their last answers.
+    closing: JoinSet<()>,
 }
 
 /// Starts everything that `config` describes, on sockets that were `inherited` where they are at hand, and returns when
@@ -155,7 +159,8 @@ pub async fn start(config: Config, mut inherited: Inherited) -> Result<Running, 
     let sweeper = AbortOnDrop(tokio::spawn(sweep(Arc::clone(&parts.engine), clock)).abort_handle());
     let hosts = resolve::watch(hosts(&config), &parts.engine, clock);
     parts.readiness.done("listeners");
-    Ok(Running { parts, dns, http, hosts, sweeper, memory, lameduck: config.shutdown.lameduck })
+    let (lameduck, settings) = (config.shutdown.lameduck, reload::Settings::of(&config));
+    Ok(Running { parts, dns, http, hosts, sweeper, memory, lameduck, settings, closing: JoinSet::new() })
 }
 
 impl Running {
@@ -210,13 +215,16 @@ impl Running {
         for listener in go {
             listener.stop().await;
         }
+        // Not waited for: one of their open answers may be the one that says how this went.
         for listener in gone {
-            listener.stop().await;
+            self.closing.spawn(listener.stop());
         }
         self.hosts = resolve::watch(hosts(&config), &self.parts.engine, self.parts.clock);
         self.lameduck = config.shutdown.lameduck;
         log_changes(&reloaded.changes);
-        Ok(reloaded.summary)
+        let mut summary = reloaded.summary;
+        summary.extend(self.settings.replace(&config));
+        Ok(summary)
     }
 
     /// Stops in order: not ready any more, DNS goes on for the time of lameduck, open answers are finished.
@@ -231,6 +239,7 @@ impl Running {
         for listener in self.http.drain(..) {
             listener.stop().await;
         }
+        while self.closing.join_next().await.is_some() {}
         self.hosts.abort_all();
         drop(self.sweeper);
         if let Some(memory) = self.memory.take() {
@@ -281,7 +290,7 @@ fn log_changes(changes: &[Change]) {
     }
 }
 
-/// Serves `first` until SIGTERM or SIGINT. SIGHUP reloads what `load` gives. `started` is told once, when everything
+/// Serves `first` until SIGTERM or SIGINT. SIGHUP, or a request over HTTP, reloads what `load` gives. `started` is told once, when everything
 /// answers.
 pub async fn run(
     first: Config,
@@ -294,6 +303,7 @@ pub async fn run(
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut hangup = listen(SignalKind::hangup())?;
     let mut running = start(first, inherited).await?;
+    let mut asked = reload::requests(&running.parts.http);
     for address in running.dns() {
         info!("dns answers on {address}");
     }
@@ -309,14 +319,19 @@ pub async fn run(
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
             _ = hangup.recv() => {
-                systemd::reloading();
-                reload(&mut running, &load).await;
-                systemd::ready("answering");
+                let _ = reload::reload(&mut running, &load).await;
+                continue;
+            }
+            Some(asker) = asked.recv() => {
+                // Whoever asked may have left; what changed has changed.
+                let _ = asker.send(reload::reload(&mut running, &load).await);
                 continue;
             }
         };
         info!("{why}: stopping");
         systemd::stopping();
+        // Whoever waits for a reload is told that there will be none.
+        drop(asked);
         running.stop().await;
         info!("stopped");
         return Ok(());
@@ -338,17 +353,5 @@ async fn keep_alive(every: Duration) {
     loop {
         ticks.tick().await;
         systemd::alive();
-    }
-}
-
-async fn reload(running: &mut Running, load: &impl Fn() -> Result<Config, Problems>) {
-    let loaded = match load() {
-        Ok(config) => running.reload(config).await,
-        Err(problems) => Err(StartError::Config(problems)),
-    };
-    match loaded {
-        Ok(summary) if summary.is_empty() => info!("reloaded: no farm or backend changed"),
-        Ok(summary) => summary.iter().for_each(|line| info!("reloaded: {line}")),
-        Err(problem) => error!("not reloaded, the old configuration goes on: {problem}"),
     }
 }

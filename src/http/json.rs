@@ -92,6 +92,7 @@ pub struct Engine {
     reports_refused: u64,
     mirror: Mirror,
     obstacles: Vec<String>,
+    trouble: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -183,6 +184,7 @@ pub fn engine(state: &State, now: Moment) -> Engine {
         reports_refused: counts.refused,
         mirror: Mirror { reachable: 0, peers: 0 },
         obstacles: state.readiness.obstacles(),
+        trouble: state.readiness.trouble(),
     }
 }
 

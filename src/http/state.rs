@@ -1,12 +1,13 @@
 //! Everything that a handler needs, in one place. The application makes one and shares it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, Guard};
 
 use super::Options;
 use super::connections::Connections;
 use super::readiness::Readiness;
+use super::reload::{self, Reloading};
 use crate::balance::Engine;
 use crate::balance::status::Change;
 use crate::clock::Clock;
@@ -29,6 +30,7 @@ pub struct State {
     pub version: &'static str,
     /// Who is told of changes. Called outside the engine's lock, never with an empty list.
     pub changed: Listener,
+    reload: OnceLock<reload::Hook>,
     pub(super) connections: Arc<Connections>,
     options: ArcSwap<Options>,
 }
@@ -44,13 +46,24 @@ impl State {
         changed: Listener,
     ) -> Self {
         let version = env!("CARGO_PKG_VERSION");
-        let (connections, options) = (Arc::default(), ArcSwap::from_pointee(options));
-        Self { engine, metrics, clock, readiness, version, changed, connections, options }
+        let (reload, connections) = (OnceLock::new(), Arc::default());
+        let options = ArcSwap::from_pointee(options);
+        Self { engine, metrics, clock, readiness, version, changed, reload, connections, options }
     }
 
     /// The options in force.
     pub fn options(&self) -> Guard<Arc<Options>> {
         self.options.load()
+    }
+
+    /// Names who reads the configuration again when somebody asks for it. Only the first call counts.
+    pub fn on_reload(&self, hook: impl Fn() -> Reloading + Send + Sync + 'static) {
+        let _ = self.reload.set(Box::new(hook));
+    }
+
+    /// Begins a reload, if there is somebody who can.
+    pub(super) fn reload(&self) -> Option<Reloading> {
+        self.reload.get().map(|hook| hook())
     }
 
     /// Connections open now.

@@ -38,14 +38,16 @@ pub enum Kind {
     UpdateFarm,
     /// What is known.
     Status(Subject),
-    /// Several of the others.
+    /// The configuration read again; [`reload`](crate::http::reload) answers it, because it takes its time.
+    Reload,
+    /// Several of the others, `Reload` excepted.
     Multi,
 }
 
 impl Kind {
     /// Whether it may change something.
     pub fn changes(self) -> bool {
-        matches!(self, Self::UpdatePhys | Self::UpdateFarm | Self::Multi)
+        matches!(self, Self::UpdatePhys | Self::UpdateFarm | Self::Reload | Self::Multi)
     }
 }
 
@@ -170,6 +172,7 @@ impl<'a> Read<'a> {
                 self.wishes.push(Wish::Status(status));
                 need
             }
+            Kind::Reload => return Err(Error::argument("reload", "stands alone")),
             Kind::Multi => return Err(Error::argument("multi", "a request in multi cannot be multi")),
         };
         self.needs[need.class as usize].get_or_insert(need);
