@@ -283,3 +283,45 @@ fn summary(seen: &Seen) -> String {
     }
     parts.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        monitor: Monitor,
+    }
+
+    #[test]
+    fn an_athena_that_is_not_ready_forgets_or_stands_alone() {
+        let engine = r#"{"obstacles":["waiting for states"],"trouble":"states cannot be stored: disk full",
+            "mirror":{"reachable":1,"peers":2},"version":"1"}"#;
+        let seen = Seen {
+            engine: serde_json::from_str(engine).unwrap(),
+            farms: Vec::new(),
+            backends: HashMap::new(),
+        };
+        let findings = Line::parse_from(["monitor"]).monitor.judge(&seen);
+        let lines: Vec<String> =
+            findings.iter().map(|(severity, what)| format!("{severity}: {what}")).collect();
+        assert_eq!(
+            lines,
+            [
+                "CRITICAL: not ready: waiting for states",
+                "WARNING: states cannot be stored: disk full",
+                "WARNING: mirror: 1 of 2 peers can be reached",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_share_is_no_percentage() {
+        assert_eq!(share("0.5"), Ok(0.5));
+        for wrong in ["50", "-0.1", "NaN", "half", ""] {
+            assert!(share(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}
