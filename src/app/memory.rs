@@ -80,12 +80,12 @@ async fn save(state: &Arc<State>, engine: &Arc<Engine>, clock: Clock) {
 }
 
 /// The outcome of work on another thread; a panic there goes on here.
-fn finished<T>(outcome: Result<T, JoinError>) -> T {
+pub fn finished<T>(outcome: Result<T, JoinError>) -> T {
     match outcome {
         Ok(value) => value,
         Err(failure) => match failure.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            Err(cancelled) => panic!("the runtime ended while states were read: {cancelled}"),
+            Err(cancelled) => panic!("the runtime ended before the work was done: {cancelled}"),
         },
     }
 }

@@ -5,6 +5,7 @@
 
 mod carry;
 mod durable;
+mod hearsay;
 mod memory;
 mod reports;
 #[cfg(test)]
@@ -32,6 +33,8 @@ use super::status::{BackendStatus, Change, FarmStatus, Source, Stated};
 use super::update::{Refusal, Switch, Update};
 use super::view::Machine;
 use trust::Trust;
+
+pub use hearsay::Hearsay;
 
 /// The engine: see the module's head.
 pub struct Engine {
@@ -235,21 +238,6 @@ impl Engine {
         let mut truth = self.lock();
         self.check(&truth, updates)?;
         Ok(self.carry_out(&mut truth, updates, now))
-    }
-
-    fn check(&self, truth: &Truth, updates: &[Update]) -> Result<(), Refusal> {
-        updates.iter().try_for_each(|update| truth.check(update)).inspect_err(|_| self.count_refused())
-    }
-
-    fn carry_out(&self, truth: &mut Truth, updates: &[Update], now: Moment) -> Applied {
-        let mut reports = 0;
-        for update in updates {
-            reports += u64::from(truth.carry_out(update, now));
-        }
-        truth.refresh(now);
-        self.wake_if_sooner(truth);
-        self.counters.reports.fetch_add(reports, Relaxed);
-        Applied { changes: std::mem::take(&mut truth.changes), records: Vec::new() }
     }
 
     /// Counts an update that was refused before it came here (it could not be parsed, or its sender may not).

@@ -4,6 +4,8 @@
 //! To add a key: a line here, its check in `check/`, its field in [`Config`](super::Config).
 
 mod cookie;
+mod mirror;
+mod tls;
 
 use crate::balance::algorithm;
 
@@ -255,6 +257,7 @@ pub static SECTIONS: &[Section] = &[
             key("log_queries", Scalar, Is("0"), "Logs one query in so many; 0: none."),
         ],
     },
+    tls::DNS,
     Section {
         path: &["http"],
         header: "[http]",
@@ -266,6 +269,13 @@ pub static SECTIONS: &[Section] = &[
                 Is("[\"127.0.0.1:8053\"]"),
                 "Addresses for the text protocol, metrics and health; []: none.",
             ),
+            key(
+                "tls_cert",
+                Text,
+                Nothing("\"http.cert.pem\""),
+                "Certificates in PEM, our own first: all of these addresses speak HTTPS. Left out: HTTP.",
+            ),
+            key("tls_key", Text, Nothing("\"http.key.pem\""), "The certificate's private key in PEM."),
             key("path", Text, Is("\"/ath\""), "The path that the text protocol stands under."),
             key("max_embed", Scalar, Is("16"), "Most requests in one GET, separated by ';'."),
             key("allow_diverse_multi", Scalar, Is("false"), "PATH/multi/ takes requests of different kinds."),
@@ -302,6 +312,7 @@ pub static SECTIONS: &[Section] = &[
             ),
         ],
     },
+    mirror::MIRROR,
     cookie::SECTION,
     Section {
         path: &["log"],

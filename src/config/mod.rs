@@ -31,6 +31,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::balance::{Name, Plan};
+use crate::tls::Certificate;
 use file::{Text, Typed};
 pub use given::Given;
 pub use problem::{Place, Problem, Problems};
@@ -51,6 +52,8 @@ pub struct Config {
     pub access: Access,
     /// `[cookie]`
     pub cookie: Cookie,
+    /// `[mirror]`
+    pub mirror: Mirror,
     /// Backends and farms.
     pub plan: Plan,
     /// Backends of the plan whose addresses come from a host name.
@@ -112,8 +115,25 @@ pub struct Dns {
     pub tcp_connections_per_client: usize,
     /// When an idle TCP connection is closed.
     pub tcp_idle: Duration,
+    /// `[dns.tls]`
+    pub tls: DnsTls,
     /// One query in so many is logged; `None`: none.
     pub log_queries: Option<NonZeroU32>,
+}
+
+/// How DNS is served over TLS, HTTPS and QUIC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DnsTls {
+    /// What listeners show; there if any of them has an address.
+    pub certificate: Option<Certificate>,
+    /// Where TLS; empty: nowhere.
+    pub tls_listen: Vec<SocketAddr>,
+    /// Where HTTPS; empty: nowhere.
+    pub https_listen: Vec<SocketAddr>,
+    /// The path of HTTPS; begins with `/`.
+    pub https_path: String,
+    /// Where QUIC; empty: nowhere.
+    pub quic_listen: Vec<SocketAddr>,
 }
 
 /// How HTTP is served.
@@ -121,6 +141,8 @@ pub struct Dns {
 pub struct Http {
     /// Where; empty: nowhere.
     pub listen: Vec<SocketAddr>,
+    /// With this, all of them speak TLS and nothing else.
+    pub certificate: Option<Certificate>,
     /// What the text protocol stands under: begins with `/` and does not end in one, or is empty.
     pub path: String,
     /// Most requests in one GET.
@@ -167,6 +189,32 @@ pub struct Cookie {
     pub key: Option<Secret<String>>,
     /// Still verifies.
     pub former_key: Option<Secret<String>>,
+}
+
+/// Other Athenas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mirror {
+    /// Where they are.
+    pub peers: Vec<MirrorPeer>,
+    /// What we bring them.
+    pub key: Option<Secret<String>>,
+    /// What we are called among them; `None`: make one up.
+    pub name: Option<String>,
+    /// Most names that wait for one peer.
+    pub queue: usize,
+    /// How long a start waits for their states.
+    pub wait: Duration,
+}
+
+/// Where another Athena is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MirrorPeer {
+    /// A host name in lower case or an address, an IPv6 address without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// What its text protocol stands under: begins with `/` and does not end in one, or is empty.
+    pub base: String,
 }
 
 /// A host name that a backend's addresses come from.

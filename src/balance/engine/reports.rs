@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::net::IpAddr;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::super::algorithm::{MemberId, Observation};
@@ -12,7 +13,26 @@ use super::super::status::{Change, Subject};
 use super::super::update::{
     Admin, BackendUpdate, FarmUpdate, Feed, Health, Refusal, Switch, Update, WeightChange, is_weight,
 };
-use super::{Look, Truth};
+use super::{Applied, Engine, Look, Truth};
+
+impl Engine {
+    /// Whether all of a list could be carried out; counts it if not.
+    pub(super) fn check(&self, truth: &Truth, updates: &[Update]) -> Result<(), Refusal> {
+        updates.iter().try_for_each(|update| truth.check(update)).inspect_err(|_| self.count_refused())
+    }
+
+    /// Carries out a list that was checked, and makes the views follow.
+    pub(super) fn carry_out(&self, truth: &mut Truth, updates: &[Update], now: Moment) -> Applied {
+        let mut reports = 0;
+        for update in updates {
+            reports += u64::from(truth.carry_out(update, now));
+        }
+        truth.refresh(now);
+        self.wake_if_sooner(truth);
+        self.counters.reports.fetch_add(reports, Relaxed);
+        Applied { changes: std::mem::take(&mut truth.changes), records: Vec::new() }
+    }
+}
 
 impl Truth {
     /// Whether an update could be carried out as things are.
@@ -26,7 +46,7 @@ impl Truth {
         }
     }
 
-    fn check_backend(&self, update: &BackendUpdate) -> Result<(), Refusal> {
+    pub(super) fn check_backend(&self, update: &BackendUpdate) -> Result<(), Refusal> {
         let name = || update.backend.clone();
         let Some(&index) = self.backend_index.get(&update.backend) else {
             return Err(Refusal::UnknownBackend(name()));
@@ -101,7 +121,7 @@ impl Truth {
         }
         let is_report = update.is_report();
         if is_report {
-            self.take_report(index, update, now);
+            self.take_report(index, update, Some(now), now);
         }
         if !was_available && self.is_in_service(index) {
             self.backends[index].returned = Some(now);
@@ -115,18 +135,25 @@ impl Truth {
         backend.admin == Admin::On && backend.health().0 == Health::Up && backend.feed != Feed::Out
     }
 
-    fn take_report(&mut self, index: usize, update: &BackendUpdate, now: Moment) {
+    /// `alive`: when the report was a sign of life, if it was one.
+    pub(super) fn take_report(
+        &mut self,
+        index: usize,
+        update: &BackendUpdate,
+        alive: Option<Moment>,
+        now: Moment,
+    ) {
         let backend = &mut self.backends[index];
         for (statistic, amount) in &update.statistics {
             backend.statistics.change(statistic, *amount);
         }
         if update.feed == Some(Feed::New) {
             backend.last_report = None;
-            backend.known_since = now;
+            backend.known_since = alive.unwrap_or(now);
             backend.left = false;
-        } else {
+        } else if let Some(at) = alive {
             // A list with decisions in it may have waited for a disk, and other reports have overtaken it.
-            backend.last_report = backend.last_report.max(Some(now));
+            backend.last_report = backend.last_report.max(Some(at));
             backend.left = update.feed == Some(Feed::Out);
             backend.reports += 1;
             backend.answers_at_report = backend.tally.answers();
