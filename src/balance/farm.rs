@@ -247,29 +247,20 @@ impl Farm {
         random: &mut dyn Random,
     ) -> Choice {
         let Some(select) = view.select(ask.family) else { return Choice::NoAddress };
-        let again = if ask.again { self.first_choice(&view, ask) } else { None };
-        let chosen = match (ask.stick, again) {
-            (Stick::Key(key), _) => {
-                let member = view.stick_to(key, again);
-                // The same member for A and AAAA, even if it has only one of them.
-                if member.is_some_and(|member| view.machine(member).address(ask.family).is_none()) {
-                    return Choice::NoAddress;
-                }
-                self.count.elsewhere.fetch_add(u64::from(member.is_some()), Relaxed);
-                member
-            }
-            (_, Some(first)) => self.second_choice(&view, select, ask, first, random),
-            (_, None) => {
-                let ticket = self.tickets(ask.family).fetch_add(1, Relaxed);
-                select.select(&Pick { now: ask.now, ticket, key: ask.key }, random)
-            }
+        let chosen = if ask.again || matches!(ask.stick, Stick::Key(_)) {
+            self.choose_specially(&view, select, ask, random)
+        } else {
+            let ticket = self.tickets(ask.family).fetch_add(1, Relaxed);
+            select.select(&Pick { now: ask.now, ticket, key: ask.key }, random).ok_or(Choice::Nobody)
         };
-        let Some(first) = chosen else { return Choice::Nobody };
-        self.remember(&view, ask, first);
-        self.give(view, first, ask, most, random)
+        match chosen {
+            Ok(first) => self.give(view, first, ask, most, random),
+            Err(instead) => instead,
+        }
     }
 
-    /// Counts a member as given, and adds its spares.
+    /// Counts a member as given, notes it, and adds its spares.
+    #[inline]
     pub(super) fn give(
         &self,
         view: Guard<Arc<View>>,
@@ -279,15 +270,28 @@ impl Farm {
         random: &mut dyn Random,
     ) -> Choice {
         view.machine(first).tally.count();
+        // After the count, which would wait for what this writes.
+        self.remember(&view, ask, first);
+        let spares = if most > 1 { self.spares(&view, first, ask, most, random) } else { Vec::new() };
+        Choice::Member(Chosen { view, first, spares })
+    }
+
+    #[cold]
+    fn spares(
+        &self,
+        view: &View,
+        first: MemberId,
+        ask: &Ask<'_>,
+        most: usize,
+        random: &mut dyn Random,
+    ) -> Vec<MemberId> {
         let mut spares = Vec::new();
-        if most > 1
-            && let Some(select) = view.select(ask.family)
-        {
+        if let Some(select) = view.select(ask.family) {
             let ticket = self.tickets(ask.family).load(Relaxed);
             select.rank(&Pick { now: ask.now, ticket, key: ask.key }, random, &mut spares);
-            spares.retain(|&id| id != first);
-            spares.truncate(most - 1);
         }
-        Choice::Member(Chosen { view, first, spares })
+        spares.retain(|&id| id != first);
+        spares.truncate(most - 1);
+        spares
     }
 }

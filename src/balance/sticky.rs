@@ -14,8 +14,8 @@
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::algorithm::MemberId;
 use super::algorithm::hash::{LOOK_AT_ALL, draw, hash, maglev, place};
+use super::algorithm::{MemberId, Pick, Select};
 use super::farm::{Ask, Choice, Farm};
 use super::moment::Moment;
 use super::random::Random;
@@ -120,8 +120,34 @@ impl Farm {
             return Ok(Some(if unresolved { Choice::Nobody } else { Choice::NoAddress }));
         }
         self.count.elsewhere.fetch_add(1, Relaxed);
-        self.remember(&view, ask, target);
         Ok(Some(self.give(view, target, ask, most, random)))
+    }
+
+    /// Chooses for a KEY, for a second try, or for a second try of a KEY; or says what there is instead of a member.
+    #[cold]
+    pub(super) fn choose_specially(
+        &self,
+        view: &View,
+        select: &dyn Select,
+        ask: &Ask<'_>,
+        random: &mut dyn Random,
+    ) -> Result<MemberId, Choice> {
+        let first = if ask.again { self.first_choice(view, ask) } else { None };
+        if let Stick::Key(key) = ask.stick {
+            let member = view.stick_to(key, first).ok_or(Choice::Nobody)?;
+            // The same member for A and AAAA, even if it has only one of them.
+            view.machine(member).address(ask.family).ok_or(Choice::NoAddress)?;
+            self.count.elsewhere.fetch_add(1, Relaxed);
+            return Ok(member);
+        }
+        let member = match first {
+            Some(first) => self.second_choice(view, select, ask, first, random),
+            None => {
+                let ticket = self.tickets(ask.family).fetch_add(1, Relaxed);
+                select.select(&Pick { now: ask.now, ticket, key: ask.key }, random)
+            }
+        };
+        member.ok_or(Choice::Nobody)
     }
 
     /// An `f` token: the other farm's choice, which both farms count.
