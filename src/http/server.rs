@@ -5,10 +5,11 @@
 //! between [`admit`] and [`converse`]: the latter takes any stream.
 
 use std::convert::Infallible;
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -60,9 +61,11 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, stop: impl Future<O
             Some(_) = open.join_next() => continue,
         };
         if let Some(permit) = admit(&stream, peer, &state) {
-            let service = Conversation { state: Arc::clone(&state), router: router.clone(), peer: peer.ip() };
+            let tls = state.options().tls.clone();
+            let (state, router) = (Arc::clone(&state), router.clone());
+            let service = Conversation { state, router, peer: peer.ip(), asked: Arc::default() };
             let stop = stopping.follower();
-            match state.options().tls.clone() {
+            match tls {
                 None => open.spawn(converse(stream, service, permit, stop)),
                 Some(tls) => open.spawn(converse_by_tls(stream, tls, service, permit, stop)),
             };
@@ -83,7 +86,7 @@ async fn pause_after(error: &std::io::Error) {
         return;
     }
     tracing::warn!(%error, "http cannot accept connections");
-    let _ = timeout(Duration::from_millis(100), std::future::pending::<()>()).await;
+    let _ = timeout(Duration::from_millis(100), pending::<()>()).await;
 }
 
 /// What a client reads that finds no room.
@@ -111,6 +114,10 @@ fn admit(stream: &TcpStream, peer: SocketAddr, state: &State) -> Option<Permit> 
 /// name; what is much too long gets hyper's bare 431.
 const SLACK: usize = 16_384;
 
+/// How long a connection on which nothing was asked yet is kept when the server stops: the question may be on its way,
+/// and the next process, which shares the socket, would have answered it.
+const FIRST_QUESTION: Duration = Duration::from_secs(1);
+
 /// Does the same after a handshake, for which a client has as long as for the head of a request.
 async fn converse_by_tls(
     stream: TcpStream,
@@ -137,6 +144,7 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = service.state.options().limits;
+    let asked = Arc::clone(&service.asked);
     let io = TokioIo::new(Stream::new(io, &limits));
     let connection = http1::Builder::new()
         .header_read_timeout(None)
@@ -145,11 +153,21 @@ where
         .max_buf_size(limits.request_line + limits.header + SLACK)
         .serve_connection(io, service);
     let mut connection = pin!(connection);
+    let mut grace = None;
     // How a connection ends is the client's affair.
     let _ = poll_fn(|context| {
-        if stop.has_begun(context) {
-            connection.as_mut().graceful_shutdown();
+        if !stop.has_begun(context) {
+            return connection.as_mut().poll(context);
         }
+        // hyper closes at once what nobody has asked anything on.
+        if !asked.load(Relaxed) {
+            let ended = connection.as_mut().poll(context);
+            let grace = grace.get_or_insert_with(|| Box::pin(timeout(FIRST_QUESTION, pending::<()>())));
+            if ended.is_ready() || !asked.load(Relaxed) && grace.as_mut().poll(context).is_pending() {
+                return ended;
+            }
+        }
+        connection.as_mut().graceful_shutdown();
         connection.as_mut().poll(context)
     })
     .await;
@@ -161,6 +179,8 @@ struct Conversation {
     state: Arc<State>,
     router: Pages,
     peer: IpAddr,
+    /// Whether anything was asked.
+    asked: Arc<AtomicBool>,
 }
 
 impl Service<Request<Incoming>> for Conversation {
@@ -169,6 +189,7 @@ impl Service<Request<Incoming>> for Conversation {
     type Future = Answering;
 
     fn call(&self, request: Request<Incoming>) -> Answering {
+        self.asked.store(true, Relaxed);
         let options = self.state.options();
         if let Err(error) = check_size(&request, &options.limits) {
             return self.now(refuse(error));
