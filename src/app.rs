@@ -30,6 +30,7 @@ use crate::dns::udp::UdpError;
 use crate::dns::{Handler, ZoneError};
 use crate::http::{self, Readiness, State};
 use crate::metrics::Metrics;
+use crate::mirror::Mirror;
 use crate::resolve;
 use crate::state::StateError;
 use crate::systemd::{self, Inherited};
@@ -37,7 +38,7 @@ use crate::tls::Certificates;
 
 use listeners::{DnsListener, HttpListener};
 use memory::Memory;
-pub use options::{dns_options, http_options, token_keys, zones};
+pub use options::{dns_options, http_options, mirror_options, token_keys, zones};
 pub use secure::Secure;
 use secure::{SecureDns, show_http};
 
@@ -99,6 +100,7 @@ pub(crate) struct Parts {
     certificates: Arc<Certificates>,
     http: Arc<State>,
     readiness: Arc<Readiness>,
+    mirror: Arc<Mirror>,
 }
 
 /// Athena at work. Dropping it stops everything at once; [`stop`](Self::stop) does so in order.
@@ -108,7 +110,7 @@ pub struct Running {
     secure: SecureDns,
     http: Vec<HttpListener>,
     hosts: JoinSet<()>,
-    sweeper: AbortOnDrop,
+    _sweeper: AbortOnDrop,
     memory: Option<Memory>,
     lameduck: Duration,
 }
@@ -142,7 +144,9 @@ pub async fn start(config: Config, mut inherited: Inherited) -> Result<Running, 
     ));
     let tcp = Arc::new(TcpServer::new(Arc::clone(&handler), clock));
     let mut secure = SecureDns::new(&tcp);
-    let parts = Parts { engine, metrics, clock, handler, tcp, certificates, http, readiness };
+    let mirror = Mirror::new(Arc::clone(&engine), Arc::clone(&metrics), clock, Box::new(log_changes));
+    http.mirror_by(Arc::clone(&mirror) as _);
+    let parts = Parts { engine, metrics, clock, handler, tcp, certificates, http, readiness, mirror };
 
     let mut dns = Vec::new();
     for &address in &config.dns.listen {
@@ -163,9 +167,10 @@ pub async fn start(config: Config, mut inherited: Inherited) -> Result<Running, 
     http.iter_mut().for_each(|listener| listener.spawn(&parts));
     let sweeper = AbortOnDrop(tokio::spawn(sweep(Arc::clone(&parts.engine), clock)).abort_handle());
     let hosts = resolve::watch(hosts(&config), &parts.engine, clock);
+    parts.mirror.follow(&mirror_options(&config), Some(&parts.readiness));
     parts.readiness.done("listeners");
     let lameduck = config.shutdown.lameduck;
-    Ok(Running { parts, dns, secure, http, hosts, sweeper, memory, lameduck })
+    Ok(Running { parts, dns, secure, http, hosts, _sweeper: sweeper, memory, lameduck })
 }
 
 impl Running {
@@ -235,6 +240,7 @@ impl Running {
             listener.stop().await;
         }
         self.hosts = resolve::watch(hosts(&config), &self.parts.engine, self.parts.clock);
+        self.parts.mirror.follow(&mirror_options(&config), None);
         self.lameduck = config.shutdown.lameduck;
         log_changes(&reloaded.changes);
         Ok(reloaded.summary)
@@ -253,11 +259,17 @@ impl Running {
         for listener in self.http.drain(..) {
             listener.stop().await;
         }
+        self.parts.mirror.stop().await;
         self.hosts.abort_all();
-        drop(self.sweeper);
         if let Some(memory) = self.memory.take() {
             memory.close(&self.parts.engine, self.parts.clock).await;
         }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.parts.mirror.abort();
     }
 }
 

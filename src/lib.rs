@@ -8,6 +8,7 @@ pub mod config;
 pub mod dns;
 pub mod http;
 pub mod metrics;
+pub mod mirror;
 pub mod resolve;
 pub mod state;
 pub mod systemd;

@@ -3,7 +3,12 @@
 //! A [`Counter`] is spread over a few cache lines, one for each thread that counts, so that cores which answer queries
 //! do not pass one line to and fro. Reading adds the lines up.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use crate::balance::Moment;
 
 /// Lines of a counter. A power of two; threads beyond share.
 const LINES: usize = 8;
@@ -49,6 +54,8 @@ pub struct Metrics {
     pub dns: DnsMetrics,
     /// HTTP.
     pub http: HttpMetrics,
+    /// Other Athenas.
+    pub mirror: MirrorMetrics,
 }
 
 /// What DNS counts: each message received is counted under one transport and, unless dropped, under one outcome.
@@ -156,6 +163,102 @@ pub struct HttpMetrics {
     pub turned_away: Counter,
     /// Handshakes of TLS that failed or took too long.
     pub handshake_failed: Counter,
+}
+
+/// What is known of other Athenas.
+#[derive(Debug, Default)]
+pub struct MirrorMetrics {
+    /// Those that we send to, in the order of the configuration.
+    pub peers: ArcSwap<Vec<Arc<PeerMetrics>>>,
+    /// Fields and decisions taken from others.
+    pub taken: Counter,
+    /// Fields and decisions of others that were not later than ours.
+    pub older: Counter,
+    /// Messages of others that made no sense.
+    pub refused: Counter,
+    /// The last of those: who sent it, why it was refused, and when.
+    last_refusal: Mutex<Option<MirrorRefusal>>,
+}
+
+/// A message of another Athena that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MirrorRefusal {
+    /// Its name and address, as far as they are known.
+    pub who: String,
+    /// What was wrong.
+    pub why: String,
+    /// When.
+    pub at: Moment,
+}
+
+impl MirrorMetrics {
+    /// How many peers can be reached, and how many there are.
+    pub fn reachable(&self) -> (usize, usize) {
+        let peers = self.peers.load();
+        (peers.iter().filter(|peer| peer.trouble().is_none()).count(), peers.len())
+    }
+
+    /// Counts a refusal and keeps it for people; gives the one before.
+    pub fn refuse(&self, refusal: MirrorRefusal) -> Option<MirrorRefusal> {
+        self.refused.count();
+        self.last_refusal.lock().unwrap_or_else(PoisonError::into_inner).replace(refusal)
+    }
+
+    /// The last message that was refused.
+    pub fn last_refusal(&self) -> Option<MirrorRefusal> {
+        self.last_refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What is known of one peer.
+#[derive(Debug)]
+pub struct PeerMetrics {
+    /// Where it is, as a URL.
+    pub url: String,
+    /// Names that wait to be sent.
+    pub queued: AtomicU64,
+    /// Requests that it took.
+    pub sent: Counter,
+    /// Names that found no room in the queue, or that it would not take.
+    pub dropped: Counter,
+    /// Attempts that failed.
+    pub failures: Counter,
+    /// When it last answered well, in nanoseconds of [`Moment`]; 0: never.
+    pub last_success: AtomicU64,
+    /// Whether it turned out to be this Athena itself.
+    pub is_ourselves: AtomicBool,
+    trouble: Mutex<Option<String>>,
+}
+
+impl PeerMetrics {
+    /// A peer that was not reached yet.
+    pub fn new(url: String) -> Self {
+        Self {
+            url,
+            queued: AtomicU64::new(0),
+            sent: Counter::default(),
+            dropped: Counter::default(),
+            failures: Counter::default(),
+            last_success: AtomicU64::new(0),
+            is_ourselves: AtomicBool::new(false),
+            trouble: Mutex::new(Some("not reached yet".to_owned())),
+        }
+    }
+
+    /// What is in the way; `None`: it is reachable and takes what we send.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes what is in the way, or that nothing is; gives what was before.
+    pub fn set_trouble(&self, trouble: Option<String>) -> Option<String> {
+        std::mem::replace(&mut *self.trouble.lock().unwrap_or_else(PoisonError::into_inner), trouble)
+    }
+
+    /// When it last answered well.
+    pub fn last_success(&self) -> Option<Moment> {
+        Some(self.last_success.load(Relaxed)).filter(|at| *at > 0).map(Moment::from_nanos)
+    }
 }
 
 #[cfg(test)]

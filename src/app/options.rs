@@ -7,10 +7,11 @@ use hickory_proto::rr::Name;
 
 use crate::balance::Engine;
 use crate::balance::token::{TokenKey, TokenKeys};
-use crate::config::{Config, Records, Secret};
+use crate::config::{Config, MirrorPeer, Records, Secret};
 use crate::dns::{self, CookieOptions, TcpOptions, ZoneContent, ZoneError, Zones};
 use crate::http::access::{Access, Gate, Key};
 use crate::http::{self, Limits};
+use crate::mirror;
 
 /// Reads the zones and binds the farms into the first of them. Gives every problem of every zone file.
 pub fn zones(config: &Config, engine: &Engine) -> Result<Zones, Vec<ZoneError>> {
@@ -100,5 +101,22 @@ pub fn http_options(config: &Config) -> http::Options {
             idle: http.idle_timeout,
             ..Limits::default()
         },
+    }
+}
+
+/// How to mirror.
+pub fn mirror_options(config: &Config) -> mirror::Options {
+    let mirror = &config.mirror;
+    let peer = |peer: &MirrorPeer| mirror::Peer {
+        host: peer.host.clone(),
+        port: peer.port,
+        base: peer.base.clone(),
+    };
+    mirror::Options {
+        peers: mirror.peers.iter().map(peer).collect(),
+        key: mirror.key.as_ref().map(|key| key.expose().clone()),
+        name: mirror.name.clone(),
+        queue: mirror.queue,
+        wait: mirror.wait,
     }
 }

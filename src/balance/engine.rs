@@ -5,6 +5,7 @@
 
 mod carry;
 mod durable;
+mod hearsay;
 mod memory;
 mod reports;
 #[cfg(test)]
@@ -33,6 +34,8 @@ use super::token::TokenKeys;
 use super::update::{Refusal, Switch, Update};
 use super::view::Machine;
 use trust::Trust;
+
+pub use hearsay::Hearsay;
 
 /// The engine: see the module's head.
 pub struct Engine {

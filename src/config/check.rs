@@ -7,6 +7,7 @@
 mod backends;
 mod fallback;
 mod farms;
+mod mirror;
 mod read;
 mod sections;
 mod tls;
@@ -37,6 +38,7 @@ pub fn check(typed: &Typed) -> Result<Config, Problems> {
     let zones = check.zones(root, dns.listen.first().map(std::net::SocketAddr::ip));
     let access = check.access(root);
     let cookie = check.cookie(root);
+    let mirror = check.mirror(root, &http.path);
     let log = check.log(root);
     let shutdown = Shutdown { lameduck: check.duration_in(root, &["shutdown", "lameduck"]) };
     let state_dir = check.state_dir(root);
@@ -55,6 +57,7 @@ pub fn check(typed: &Typed) -> Result<Config, Problems> {
             http,
             access,
             cookie,
+            mirror,
             plan,
             hosts,
             log,

@@ -4,6 +4,7 @@
 //! To add a key: a line here, its check in `check/`, its field in [`Config`](super::Config).
 
 mod dns;
+mod mirror;
 
 use crate::balance::algorithm;
 
@@ -253,6 +254,7 @@ pub static SECTIONS: &[Section] = &[
             ),
         ],
     },
+    mirror::MIRROR,
     Section {
         path: &["cookie"],
         header: "[cookie]",

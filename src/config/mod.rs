@@ -52,6 +52,8 @@ pub struct Config {
     pub access: Access,
     /// `[cookie]`
     pub cookie: Cookie,
+    /// `[mirror]`
+    pub mirror: Mirror,
     /// Backends and farms.
     pub plan: Plan,
     /// Backends of the plan whose addresses come from a host name.
@@ -187,6 +189,32 @@ pub struct Cookie {
     pub key: Option<Secret<String>>,
     /// Still verifies.
     pub former_key: Option<Secret<String>>,
+}
+
+/// Other Athenas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mirror {
+    /// Where they are.
+    pub peers: Vec<MirrorPeer>,
+    /// What we bring them.
+    pub key: Option<Secret<String>>,
+    /// What we are called among them; `None`: make one up.
+    pub name: Option<String>,
+    /// Most names that wait for one peer.
+    pub queue: usize,
+    /// How long a start waits for their states.
+    pub wait: Duration,
+}
+
+/// Where another Athena is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MirrorPeer {
+    /// A host name in lower case or an address, an IPv6 address without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// What its text protocol stands under: begins with `/` and does not end in one, or is empty.
+    pub base: String,
 }
 
 /// A host name that a backend's addresses come from.

@@ -1,6 +1,8 @@
 //! What JSON says of backends, farms and the whole: the same as the text codes, with every state's reason and date.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use serde::Serialize;
 
@@ -9,6 +11,7 @@ use super::date::rfc3339;
 use super::text::records::seconds;
 use crate::balance::Moment;
 use crate::balance::status::{self, BackendStatus, FarmStatus, LoadState};
+use crate::metrics::{MirrorMetrics, PeerMetrics};
 
 /// A moment, for people and for programs.
 #[derive(Debug, Serialize)]
@@ -98,6 +101,31 @@ pub struct Engine {
 struct Mirror {
     reachable: usize,
     peers: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    links: Vec<Link>,
+    refused: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_refusal: Option<LastRefusal>,
+}
+
+/// One peer.
+#[derive(Debug, Serialize)]
+struct Link {
+    url: String,
+    trouble: Option<String>,
+    queued: u64,
+    sent: u64,
+    dropped: u64,
+    failures: u64,
+    last_success: Option<Date>,
+}
+
+#[derive(Debug, Serialize)]
+struct LastRefusal {
+    who: String,
+    why: String,
+    #[serde(flatten)]
+    at: Date,
 }
 
 /// What `status/debug` says.
@@ -181,8 +209,29 @@ pub fn engine(state: &State, now: Moment) -> Engine {
         text_queries: state.metrics.http.balanced.get(),
         reports: counts.reports,
         reports_refused: counts.refused,
-        mirror: Mirror { reachable: 0, peers: 0 },
+        mirror: mirror(&state.metrics.mirror),
         obstacles: state.readiness.obstacles(),
+    }
+}
+
+fn mirror(metrics: &MirrorMetrics) -> Mirror {
+    let (reachable, peers) = metrics.reachable();
+    let link = |peer: &Arc<PeerMetrics>| Link {
+        url: peer.url.clone(),
+        trouble: peer.trouble(),
+        queued: peer.queued.load(Relaxed),
+        sent: peer.sent.get(),
+        dropped: peer.dropped.get(),
+        failures: peer.failures.get(),
+        last_success: peer.last_success().map(date),
+    };
+    let last = metrics.last_refusal();
+    Mirror {
+        reachable,
+        peers,
+        links: metrics.peers.load().iter().map(link).collect(),
+        refused: metrics.refused.get(),
+        last_refusal: last.map(|last| LastRefusal { who: last.who, why: last.why, at: date(last.at) }),
     }
 }
 

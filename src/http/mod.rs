@@ -60,6 +60,12 @@ static TEXT_ROUTES: &[(&str, Kind)] = &[
     ("status/engine", Kind::Status(Subject::Engine)),
     // configuration, farms, backends and the whole
     ("status/debug", Kind::Status(Subject::Debug)),
+    // what another Athena took about a backend
+    ("mirror/phys", Kind::MirrorPhys),
+    // what another Athena took about a farm
+    ("mirror/farm", Kind::MirrorFarm),
+    // all that there is to mirror
+    ("mirror/state", Kind::MirrorState),
     // several of these in one request
     ("multi", Kind::Multi),
 ];

@@ -30,14 +30,19 @@ pub async fn health() -> Text {
     text(StatusCode::OK, "ok\n".to_owned())
 }
 
-/// `/readyz`: 200 (and what is wrong though service goes on), or 503 and what is in the way, one line each.
+/// `/readyz`: 200, or 503 and what is in the way, one line each. What is wrong though service goes on (states that cannot be
+/// stored, peers that cannot be reached) is named, but is no reason to be asked less.
 pub async fn readiness(Extract(state): Extract<Arc<State>>) -> Text {
     let obstacles = state.readiness.obstacles();
+    let peers = state.metrics.mirror.peers.load();
+    let trouble =
+        peers.iter().filter_map(|peer| Some(format!("mirror: peer {}: {}\n", peer.url, peer.trouble()?)));
+    let trouble: String = trouble.collect();
     if obstacles.is_empty() {
         let but = state.readiness.trouble().map(|trouble| format!(", but {trouble}")).unwrap_or_default();
-        return text(StatusCode::OK, format!("ready{but}\n"));
+        return text(StatusCode::OK, format!("ready{but}\n{trouble}"));
     }
-    text(StatusCode::SERVICE_UNAVAILABLE, obstacles.join("\n") + "\n")
+    text(StatusCode::SERVICE_UNAVAILABLE, obstacles.join("\n") + "\n" + &trouble)
 }
 
 /// Nothing lives there.

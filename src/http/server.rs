@@ -181,8 +181,9 @@ impl Service<Request<Incoming>> for Conversation {
         let http = &self.state.metrics.http;
         match kind {
             Kind::Balance => http.balance.count(),
-            Kind::Status(_) => http.status.count(),
+            Kind::Status(_) | Kind::MirrorState => http.status.count(),
             Kind::UpdatePhys | Kind::UpdateFarm | Kind::Multi => http.update.count(),
+            Kind::MirrorPhys | Kind::MirrorFarm => http.update.count(),
         }
         if let Err(error) = check_method(request.method(), kind) {
             return self.now(refuse(error));
@@ -312,10 +313,12 @@ async fn answer_form(
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let limits = state.options().limits;
-    let body = timeout(limits.body, Limited::new(body, limits.body_size).collect()).await;
+    // Other Athenas send what came together while they waited.
+    let most = if kind.is_mirrored() { text::mirror::MAX_OCTETS } else { limits.body_size };
+    let body = timeout(limits.body, Limited::new(body, most).collect()).await;
     let query = match body {
         Err(_) => Err(Error::BodyTimeout),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Error::BodyTooLong(limits.body_size)),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Error::BodyTooLong(most)),
         Ok(Err(_)) => Err(Error::BodyBroken),
         Ok(Ok(body)) => String::from_utf8(body.to_bytes().into())
             .map_err(|_| Error::argument("the request body", "not UTF-8")),

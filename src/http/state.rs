@@ -1,14 +1,16 @@
 //! Everything that a handler needs, in one place. The application makes one and shares it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, Guard};
 
 use super::Options;
 use super::connections::Connections;
 use super::readiness::Readiness;
-use crate::balance::Engine;
+use super::text::mirror::Mirror;
+use crate::balance::engine::Applied;
 use crate::balance::status::Change;
+use crate::balance::{Engine, Moment, Refusal, Update};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 
@@ -31,6 +33,7 @@ pub struct State {
     pub changed: Listener,
     pub(super) connections: Arc<Connections>,
     options: ArcSwap<Options>,
+    mirror: OnceLock<Arc<dyn Mirror>>,
 }
 
 impl State {
@@ -45,7 +48,41 @@ impl State {
     ) -> Self {
         let version = env!("CARGO_PKG_VERSION");
         let (connections, options) = (Arc::default(), ArcSwap::from_pointee(options));
-        Self { engine, metrics, clock, readiness, version, changed, connections, options }
+        Self {
+            engine,
+            metrics,
+            clock,
+            readiness,
+            version,
+            changed,
+            connections,
+            options,
+            mirror: OnceLock::new(),
+        }
+    }
+
+    /// Names who keeps other Athenas in step. Without one there is no `mirror/`. Only the first call counts.
+    pub fn mirror_by(&self, mirror: Arc<dyn Mirror>) {
+        let _ = self.mirror.set(mirror);
+    }
+
+    /// Who keeps other Athenas in step.
+    pub fn mirror(&self) -> Option<&dyn Mirror> {
+        self.mirror.get().map(|mirror| &**mirror)
+    }
+
+    /// Applies updates of a client, all or none, and tells whoever has to know: other Athenas, and the listener to
+    /// changes. Every way in which a client changes something leads through here. Blocks if one of them
+    /// [is administrative](Update::is_administrative).
+    pub fn apply(&self, updates: &[Update], now: Moment) -> Result<Applied, Refusal> {
+        let applied = self.engine.apply(updates, now)?;
+        if let Some(mirror) = self.mirror() {
+            mirror.accepted(updates, &applied, now);
+        }
+        if !applied.changes.is_empty() {
+            (self.changed)(&applied.changes);
+        }
+        Ok(applied)
     }
 
     /// The options in force.

@@ -16,6 +16,7 @@ mod http;
 mod http_edges;
 mod http_protocol;
 mod life;
+mod mirror;
 mod nginx;
 mod readme;
 mod scenario;

@@ -46,7 +46,7 @@ impl Truth {
         }
     }
 
-    fn check_backend(&self, update: &BackendUpdate) -> Result<(), Refusal> {
+    pub(super) fn check_backend(&self, update: &BackendUpdate) -> Result<(), Refusal> {
         let name = || update.backend.clone();
         let Some(&index) = self.backend_index.get(&update.backend) else {
             return Err(Refusal::UnknownBackend(name()));
@@ -121,7 +121,7 @@ impl Truth {
         }
         let is_report = update.is_report();
         if is_report {
-            self.take_report(index, update, now);
+            self.take_report(index, update, Some(now), now);
         }
         if !was_available && self.is_in_service(index) {
             self.backends[index].returned = Some(now);
@@ -135,18 +135,25 @@ impl Truth {
         backend.admin == Admin::On && backend.health().0 == Health::Up && backend.feed != Feed::Out
     }
 
-    fn take_report(&mut self, index: usize, update: &BackendUpdate, now: Moment) {
+    /// `alive`: when the report was a sign of life, if it was one.
+    pub(super) fn take_report(
+        &mut self,
+        index: usize,
+        update: &BackendUpdate,
+        alive: Option<Moment>,
+        now: Moment,
+    ) {
         let backend = &mut self.backends[index];
         for (statistic, amount) in &update.statistics {
             backend.statistics.change(statistic, *amount);
         }
         if update.feed == Some(Feed::New) {
             backend.last_report = None;
-            backend.known_since = now;
+            backend.known_since = alive.unwrap_or(now);
             backend.left = false;
-        } else {
+        } else if let Some(at) = alive {
             // A list with decisions in it may have waited for a disk, and other reports have overtaken it.
-            backend.last_report = backend.last_report.max(Some(now));
+            backend.last_report = backend.last_report.max(Some(at));
             backend.left = update.feed == Some(Feed::Out);
             backend.reports += 1;
             backend.answers_at_report = backend.tally.answers();

@@ -156,7 +156,7 @@ impl<'a> Check<'a> {
     }
 
     /// A key must fit into a header as it is (RFC 6750 §2.1 allows less, curl and shells are happy with this).
-    fn access_key(&mut self, root: Node<'a>, path: &[&'static str]) -> Option<Secret<String>> {
+    pub fn access_key(&mut self, root: Node<'a>, path: &[&'static str]) -> Option<Secret<String>> {
         let node = at(root, path)?;
         let text = self.text(node)?;
         if text.is_empty() {

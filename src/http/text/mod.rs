@@ -7,6 +7,7 @@
 pub mod balance;
 pub mod codes;
 pub mod format;
+pub mod mirror;
 pub mod query;
 pub mod records;
 pub mod status;
@@ -40,12 +41,23 @@ pub enum Kind {
     Status(Subject),
     /// Several of the others.
     Multi,
+    /// A change to a backend that another Athena took.
+    MirrorPhys,
+    /// A change to a farm that another Athena took.
+    MirrorFarm,
+    /// All that there is to mirror.
+    MirrorState,
 }
 
 impl Kind {
     /// Whether it may change something.
     pub fn changes(self) -> bool {
-        matches!(self, Self::UpdatePhys | Self::UpdateFarm | Self::Multi)
+        self.is_mirrored() || matches!(self, Self::UpdatePhys | Self::UpdateFarm | Self::Multi)
+    }
+
+    /// Whether it is a change that another Athena passed on.
+    pub fn is_mirrored(self) -> bool {
+        matches!(self, Self::MirrorPhys | Self::MirrorFarm)
     }
 }
 
@@ -96,7 +108,10 @@ enum Wish<'a> {
 
 /// Answers what a path below `http.path` asks for.
 pub fn answer(kind: Kind, asked: &Asked<'_>) -> Result<Page, Error> {
-    let answer = carry_out(kind, asked);
+    let answer = match kind {
+        Kind::MirrorPhys | Kind::MirrorFarm | Kind::MirrorState => mirror::answer(kind, asked),
+        _ => carry_out(kind, asked),
+    };
     match &answer {
         // What the engine refuses it counts itself.
         Err(error) if kind.changes() && !matches!(error, Error::Refused(_)) => {
@@ -171,6 +186,9 @@ impl<'a> Read<'a> {
                 need
             }
             Kind::Multi => return Err(Error::argument("multi", "a request in multi cannot be multi")),
+            Kind::MirrorPhys | Kind::MirrorFarm | Kind::MirrorState => {
+                return Err(Error::argument("mirror", "a request in multi cannot be mirror"));
+            }
         };
         self.needs[need.class as usize].get_or_insert(need);
         Ok(())
@@ -187,17 +205,14 @@ fn apply(updates: &[Update], asked: &Asked<'_>) -> Result<(), Error> {
     if updates.is_empty() {
         return Ok(());
     }
-    let apply = || asked.state.engine.apply(updates, asked.now);
-    let applied = if updates.iter().any(Update::is_administrative) { may_block(apply) } else { apply() }?;
-    if !applied.changes.is_empty() {
-        (asked.state.changed)(&applied.changes);
-    }
+    let apply = || asked.state.apply(updates, asked.now);
+    if updates.iter().any(Update::is_administrative) { may_block(apply) } else { apply() }?;
     Ok(())
 }
 
 /// Runs what may wait for a disk, and lets other connections go on meanwhile. A runtime of one thread has nobody who
 /// could take them over.
-fn may_block<T>(work: impl FnOnce() -> T) -> T {
+pub fn may_block<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
         _ => work(),

@@ -22,9 +22,9 @@ const MAX_ARGUMENTS: usize = 128;
 /// What is wrong with a query string; each names the argument.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
-    /// More than [`MAX_QUERY`] octets; carries how many.
-    #[error("the query string has {0} octets, at most {MAX_QUERY} are taken")]
-    TooLong(usize),
+    /// Too many octets; carries how many, and how many may be.
+    #[error("the query string has {0} octets, at most {1} are taken")]
+    TooLong(usize, usize),
     /// More requests than `http.max_embed`; carries that.
     #[error("';' separates more than {0} requests")]
     TooManyRequests(usize),
@@ -59,8 +59,13 @@ pub struct QueryString<'a> {
 impl<'a> QueryString<'a> {
     /// Takes what follows `?` in a URL; refuses what is too long or, after `E`, not UTF-8.
     pub fn new(raw: &'a str) -> Result<Self, QueryError> {
-        if raw.len() > MAX_QUERY {
-            return Err(QueryError::TooLong(raw.len()));
+        Self::within(raw, MAX_QUERY)
+    }
+
+    /// The same with a limit of `most` octets.
+    pub fn within(raw: &'a str, most: usize) -> Result<Self, QueryError> {
+        if raw.len() > most {
+            return Err(QueryError::TooLong(raw.len(), most));
         }
         match raw.strip_prefix('E') {
             None => Ok(Self { text: Cow::Borrowed(raw), encoded: true }),

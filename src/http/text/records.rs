@@ -1,6 +1,7 @@
 //! Backends, farms and the engine as formats print them.
 
 use std::fmt::Write as _;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::codes::{Engine as EngineCode, Farm as FarmCode, Phys};
@@ -11,6 +12,7 @@ use crate::balance::status::{BackendStatus, FarmStatus, LoadState, Source, State
 use crate::balance::update::{Admin, Feed, Health, Switch};
 use crate::http::State;
 use crate::http::date::rfc3339;
+use crate::metrics::{MirrorMetrics, MirrorRefusal};
 
 /// What is printed where there is nothing to say.
 pub const NONE: &str = "-";
@@ -142,13 +144,38 @@ impl Record<EngineCode> for Whole<'_> {
             EngineCode::TextQueries => write!(out, "{}", self.state.metrics.http.balanced.get()),
             EngineCode::Reports => write!(out, "{}", counts.reports),
             EngineCode::Refused => write!(out, "{}", counts.refused),
-            // There are no peers to reach.
-            EngineCode::Mirror => write!(out, "0/0"),
+            EngineCode::Mirror => {
+                let (reachable, all) = self.state.metrics.mirror.reachable();
+                write!(out, "{reachable}/{all}")
+            }
         };
     }
 
     fn named(&self, _: &str, out: &mut String) {
         out.push_str(NONE);
+    }
+}
+
+/// The peers, one a line, and the last message of one that was refused; nothing if there are none.
+pub fn mirror(metrics: &MirrorMetrics, now: Moment, out: &mut String) {
+    let (peers, refusal) = (metrics.peers.load(), metrics.last_refusal());
+    if peers.is_empty() && refusal.is_none() {
+        return;
+    }
+    out.push_str("\n# mirror\n");
+    for peer in peers.iter() {
+        let (queued, sent) = (peer.queued.load(Relaxed), peer.sent.get());
+        let (dropped, failures) = (peer.dropped.get(), peer.failures.get());
+        let trouble = peer.trouble().unwrap_or_else(|| "in step".to_owned());
+        let _ = write!(out, "{}: {trouble}; queued {queued}, sent {sent}, dropped {dropped}", peer.url);
+        let _ = match peer.last_success() {
+            Some(at) => writeln!(out, ", failures {failures}, last success {} s ago", seconds(now.since(at))),
+            None => writeln!(out, ", failures {failures}, never reached"),
+        };
+    }
+    if let Some(MirrorRefusal { who, why, at }) = refusal {
+        let count = metrics.refused.get();
+        let _ = writeln!(out, "refused {count}, last {who} at {}: {why}", rfc3339(at));
     }
 }
 

@@ -165,6 +165,7 @@ fn debug(asked: &Asked<'_>, out: &mut String) {
     out.push_str("\n# engine\n");
     let whole = Whole { state, now: *now };
     print(&None, std::iter::once((&whole, state.readiness.obstacles().join("; "))), true, out);
+    records::mirror(&state.metrics.mirror, *now, out);
 }
 
 /// `app01+app02`, `app*`: the names asked for, in lower case.

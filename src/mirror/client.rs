@@ -1,0 +1,169 @@
+//! The HTTP connection to one peer: kept open, with a time-out on every step.
+//!
+//! One request at a time: whoever sends next waits for the answer anyhow, and meanwhile a batch gathers. Every message
+//! may be sent twice without harm, so one that fails on a connection that was open for a while is sent again on a new
+//! one; the peer may have closed it at the same moment.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use super::Peer;
+use super::link::Trouble;
+use crate::http::text::mirror::WHO;
+
+/// To be connected. Together with the longest wait between attempts it is well below the 2 s in which two Athenas agree
+/// again after healing, even if the healing falls into an attempt.
+const CONNECT: Duration = Duration::from_millis(500);
+/// To be answered: the peer may have to wait for its disk.
+const ANSWER: Duration = Duration::from_secs(2);
+/// To read an answer to its end: the state of a hundred thousand backends over a slow line.
+const BODY: Duration = Duration::from_secs(30);
+/// Longest answer, in octets.
+const MAX_ANSWER: usize = 256 << 20;
+
+/// What a peer answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The body.
+    pub text: String,
+}
+
+/// Whoever carries requests to a peer.
+pub trait Carry: Send {
+    /// Asks for `path`, relative to the peer's base, with a form as body if there is one (POST), else without (GET).
+    fn ask(
+        &mut self,
+        path: &str,
+        form: Option<String>,
+    ) -> impl Future<Output = Result<Answer, Trouble>> + Send;
+}
+
+/// See the module's head.
+pub struct Client {
+    peer: Peer,
+    authorization: Option<HeaderValue>,
+    who: Option<HeaderValue>,
+    open: Option<Connection>,
+}
+
+struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    /// The task that moves its octets.
+    task: AbortHandle,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Client {
+    /// One that is not connected yet; brings `key` and says that it is `name`.
+    pub fn new(peer: Peer, key: Option<&str>, name: &str) -> Self {
+        let authorization = key.and_then(|key| {
+            let mut value = HeaderValue::try_from(format!("Bearer {key}")).ok()?;
+            value.set_sensitive(true);
+            Some(value)
+        });
+        Self { peer, authorization, who: HeaderValue::try_from(name).ok(), open: None }
+    }
+
+    async fn connect(&self) -> Result<Connection, Trouble> {
+        let address = (self.peer.host.as_str(), self.peer.port);
+        let stream = timeout(CONNECT, TcpStream::connect(address)).await;
+        let stream =
+            stream.map_err(|_| Trouble::Silent("no connection", CONNECT))?.map_err(Trouble::Connect)?;
+        let _ = stream.set_nodelay(true);
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let task = tokio::spawn(async move {
+            // Whoever asks is told of the failure.
+            let _ = connection.await;
+        });
+        Ok(Connection { sender, task: task.abort_handle() })
+    }
+
+    fn request(&self, path: &str, form: Option<&str>) -> Result<Request<Full<Bytes>>, Trouble> {
+        let Peer { host, port, base } = &self.peer;
+        let host = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        let mut request = Request::builder().uri(format!("{base}/{path}")).header(HOST, host);
+        if let Some(who) = &self.who {
+            request = request.header(WHO, who);
+        }
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        let request = match form {
+            None => request.method("GET").body(Full::default()),
+            Some(form) => {
+                let request =
+                    request.method("POST").header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+                request.body(Full::from(form.to_owned()))
+            }
+        };
+        request.map_err(|error| Trouble::Connect(io::Error::other(error)))
+    }
+
+    async fn ask_once(
+        &self,
+        connection: &mut Connection,
+        path: &str,
+        form: Option<&str>,
+    ) -> Result<Answer, Trouble> {
+        let request = self.request(path, form)?;
+        let answer = async {
+            connection.sender.ready().await?;
+            connection.sender.send_request(request).await
+        };
+        let answer = timeout(ANSWER, answer).await;
+        let answer = answer.map_err(|_| Trouble::Silent("no answer", ANSWER))?.map_err(broken)?;
+        timeout(BODY, read(answer)).await.map_err(|_| Trouble::Silent("no end of its answer", BODY))?
+    }
+}
+
+impl Carry for Client {
+    async fn ask(&mut self, path: &str, form: Option<String>) -> Result<Answer, Trouble> {
+        if let Some(mut connection) = self.open.take_if(|connection| !connection.sender.is_closed())
+            && let Ok(answer) = self.ask_once(&mut connection, path, form.as_deref()).await
+        {
+            self.open = Some(connection);
+            return Ok(answer);
+        }
+        let mut connection = self.connect().await?;
+        let answer = self.ask_once(&mut connection, path, form.as_deref()).await?;
+        self.open = Some(connection);
+        Ok(answer)
+    }
+}
+
+async fn read(answer: Response<Incoming>) -> Result<Answer, Trouble> {
+    let status = answer.status().as_u16();
+    let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
+    let body = body.map_err(|error| match error.downcast::<LengthLimitError>() {
+        Ok(_) => Trouble::Nonsense(format!("its answer has more than {MAX_ANSWER} octets")),
+        Err(error) => Trouble::Connect(io::Error::other(error)),
+    })?;
+    let text = String::from_utf8(body.to_bytes().into());
+    let text = text.map_err(|_| Trouble::Nonsense("its answer is not UTF-8".to_owned()))?;
+    Ok(Answer { status, text })
+}
+
+fn broken(error: hyper::Error) -> Trouble {
+    if error.is_parse() {
+        return Trouble::Nonsense("its answer is not HTTP".to_owned());
+    }
+    Trouble::Connect(io::Error::other(error))
+}
