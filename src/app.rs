@@ -7,6 +7,7 @@
 mod listeners;
 mod memory;
 mod options;
+mod secure;
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,16 +28,19 @@ use crate::dns::handler::NoSecret;
 use crate::dns::server::TcpServer;
 use crate::dns::udp::UdpError;
 use crate::dns::{Handler, ZoneError};
-use crate::http::{Readiness, State};
+use crate::http::{self, Readiness, State};
 use crate::metrics::Metrics;
 use crate::mirror::Mirror;
 use crate::resolve;
 use crate::state::StateError;
 use crate::systemd::{self, Inherited};
+use crate::tls::Certificates;
 
 use listeners::{DnsListener, HttpListener};
 use memory::Memory;
 pub use options::{dns_options, http_options, mirror_options, token_keys, zones};
+pub use secure::Secure;
+use secure::{SecureDns, show_http};
 
 /// Why Athena cannot start, or a reload was refused.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +60,7 @@ pub enum StartError {
     /// A TCP socket of DNS or HTTP.
     #[error("{service} {address}: cannot listen: {cause}")]
     Listen {
-        /// `dns over tcp` or `http`.
+        /// `dns over tcp`, `http` and so on.
         service: &'static str,
         /// The address.
         address: SocketAddr,
@@ -93,6 +97,7 @@ pub(crate) struct Parts {
     clock: Clock,
     handler: Arc<Handler>,
     tcp: Arc<TcpServer>,
+    certificates: Arc<Certificates>,
     http: Arc<State>,
     readiness: Arc<Readiness>,
     mirror: Arc<Mirror>,
@@ -102,11 +107,11 @@ pub(crate) struct Parts {
 pub struct Running {
     parts: Parts,
     dns: Vec<DnsListener>,
+    secure: SecureDns,
     http: Vec<HttpListener>,
     hosts: JoinSet<()>,
-    sweeper: AbortOnDrop,
+    _sweeper: AbortOnDrop,
     memory: Option<Memory>,
-    mirror: UnlinkOnDrop,
     lameduck: Duration,
 }
 
@@ -128,23 +133,26 @@ pub async fn start(config: Config, mut inherited: Inherited) -> Result<Running, 
     }
     let handler =
         Arc::new(Handler::new(Arc::clone(&engine), zones, dns_options(&config), Arc::clone(&metrics))?);
+    let certificates = Arc::default();
     let http = Arc::new(State::new(
         Arc::clone(&engine),
         Arc::clone(&metrics),
         clock,
         Arc::clone(&readiness),
-        http_options(&config),
+        http::Options { tls: show_http(&config, &certificates), ..http_options(&config) },
         Box::new(log_changes),
     ));
     let tcp = Arc::new(TcpServer::new(Arc::clone(&handler), clock));
+    let mut secure = SecureDns::new(&tcp);
     let mirror = Mirror::new(Arc::clone(&engine), Arc::clone(&metrics), clock, Box::new(log_changes));
     http.mirror_by(Arc::clone(&mirror) as _);
-    let parts = Parts { engine, metrics, clock, handler, tcp, http, readiness, mirror };
+    let parts = Parts { engine, metrics, clock, handler, tcp, certificates, http, readiness, mirror };
 
     let mut dns = Vec::new();
     for &address in &config.dns.listen {
         dns.push(DnsListener::bind(address, config.dns.threads, &mut inherited).await?);
     }
+    let bound = secure.bind(&config, &mut inherited).await?;
     let mut http = Vec::new();
     for &address in &config.http.listen {
         http.push(HttpListener::bind(address, &mut inherited).await?);
@@ -155,19 +163,25 @@ pub async fn start(config: Config, mut inherited: Inherited) -> Result<Running, 
     for listener in &mut dns {
         listener.spawn(&parts)?;
     }
+    secure.serve(&config, bound).await;
     http.iter_mut().for_each(|listener| listener.spawn(&parts));
     let sweeper = AbortOnDrop(tokio::spawn(sweep(Arc::clone(&parts.engine), clock)).abort_handle());
     let hosts = resolve::watch(hosts(&config), &parts.engine, clock);
     parts.mirror.follow(&mirror_options(&config), Some(&parts.readiness));
     parts.readiness.done("listeners");
-    let mirror = UnlinkOnDrop(Arc::clone(&parts.mirror));
-    Ok(Running { parts, dns, http, hosts, sweeper, memory, mirror, lameduck: config.shutdown.lameduck })
+    let lameduck = config.shutdown.lameduck;
+    Ok(Running { parts, dns, secure, http, hosts, _sweeper: sweeper, memory, lameduck })
 }
 
 impl Running {
     /// Where DNS answers, over UDP and TCP alike.
     pub fn dns(&self) -> Vec<SocketAddr> {
         self.dns.iter().map(DnsListener::address).collect()
+    }
+
+    /// Where encrypted DNS answers, and in which way.
+    pub fn secure(&self) -> Vec<(Secure, SocketAddr)> {
+        self.secure.addresses()
     }
 
     /// Where HTTP answers.
@@ -185,6 +199,7 @@ impl Running {
         {
             dns.push(DnsListener::bind(*address, config.dns.threads, &mut none).await?);
         }
+        let secure = self.secure.bind(&config, &mut none).await?;
         let mut http = Vec::new();
         for address in
             config.http.listen.iter().filter(|address| !self.http.iter().any(|old| old.is(**address)))
@@ -204,7 +219,8 @@ impl Running {
         let zones = zones(&config, &self.parts.engine).map_err(StartError::Zones)?;
         self.parts.engine.set_token_keys(token_keys(&config));
         self.parts.handler.replace(zones, dns_options(&config));
-        self.parts.http.replace_options(http_options(&config));
+        let tls = show_http(&config, &self.parts.certificates);
+        self.parts.http.replace_options(http::Options { tls, ..http_options(&config) });
         for listener in &mut dns {
             listener.spawn(&self.parts)?;
         }
@@ -219,6 +235,7 @@ impl Running {
         for listener in go {
             listener.stop().await;
         }
+        self.secure.serve(&config, secure).await;
         for listener in gone {
             listener.stop().await;
         }
@@ -238,15 +255,21 @@ impl Running {
         for listener in self.dns.drain(..) {
             listener.stop().await;
         }
+        self.secure.stop().await;
         for listener in self.http.drain(..) {
             listener.stop().await;
         }
-        self.mirror.0.stop().await;
+        self.parts.mirror.stop().await;
         self.hosts.abort_all();
-        drop(self.sweeper);
         if let Some(memory) = self.memory.take() {
             memory.close(&self.parts.engine, self.parts.clock).await;
         }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.parts.mirror.abort();
     }
 }
 
@@ -308,6 +331,9 @@ pub async fn run(
     for address in running.dns() {
         info!("dns answers on {address}");
     }
+    for (service, address) in running.secure() {
+        info!("{service} answers on {address}");
+    }
     for address in running.http() {
         info!("http answers on {address}");
     }
@@ -338,15 +364,6 @@ pub async fn run(
 struct AbortOnDrop(AbortHandle);
 
 impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// Links to peers that end with whoever holds this.
-struct UnlinkOnDrop(Arc<Mirror>);
-
-impl Drop for UnlinkOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }

@@ -12,3 +12,4 @@ pub mod mirror;
 pub mod resolve;
 pub mod state;
 pub mod systemd;
+pub mod tls;

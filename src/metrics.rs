@@ -65,6 +65,12 @@ pub struct DnsMetrics {
     pub udp: Counter,
     /// Messages over TCP.
     pub tcp: Counter,
+    /// Messages over TLS.
+    pub tls: Counter,
+    /// Messages over HTTPS.
+    pub https: Counter,
+    /// Messages over QUIC.
+    pub quic: Counter,
     /// Messages without an answer: too short for a header, or responses themselves.
     pub dropped: Counter,
     /// NOERROR with records in the answer section.
@@ -93,10 +99,16 @@ pub struct DnsMetrics {
     pub cookie_valid: Counter,
     /// Cookies that were new, old or forged.
     pub cookie_invalid: Counter,
-    /// TCP connections accepted.
+    /// TCP connections accepted, those of TLS and HTTPS among them.
     pub tcp_accepted: Counter,
     /// TCP connections turned away by a limit.
     pub tcp_refused: Counter,
+    /// QUIC connections accepted.
+    pub quic_accepted: Counter,
+    /// QUIC connections turned away by a limit.
+    pub quic_refused: Counter,
+    /// Handshakes of TLS and QUIC that failed or took too long.
+    pub handshake_failed: Counter,
     /// Replies that could not be sent.
     pub send_failed: Counter,
     /// Calls to receive that failed; a query may or may not be lost.
@@ -149,6 +161,8 @@ pub struct HttpMetrics {
     pub accepted: Counter,
     /// Connections turned away by a limit.
     pub turned_away: Counter,
+    /// Handshakes of TLS that failed or took too long.
+    pub handshake_failed: Counter,
 }
 
 /// What is known of other Athenas.

@@ -58,6 +58,7 @@ pub fn dns_options(config: &Config) -> dns::Options {
             idle: dns.tcp_idle,
             ..TcpOptions::default()
         },
+        https_path: dns.tls.https_path.clone(),
         log_queries: dns.log_queries,
     }
 }
@@ -71,7 +72,7 @@ pub fn token_keys(config: &Config) -> TokenKeys {
     }
 }
 
-/// How HTTP answers.
+/// How HTTP answers, without TLS.
 pub fn http_options(config: &Config) -> http::Options {
     let (http, access) = (&config.http, &config.access);
     let gate = |networks: &[ipnet::IpNet], key: &Option<Secret<String>>| Gate {
@@ -84,6 +85,7 @@ pub fn http_options(config: &Config) -> http::Options {
         allow_diverse_multi: http.allow_diverse_multi,
         zones: config.zones.iter().map(|zone| zone.name.clone()).collect(),
         configuration: config.shown.clone(),
+        tls: None,
         cookie: config.cookie.name.clone(),
         access: Access {
             query: gate(&access.query, &access.query_key),

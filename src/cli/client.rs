@@ -1,13 +1,16 @@
 //! Requests in the text protocol to a running Athena.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ureq::Agent;
 use ureq::http::{Response, StatusCode};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::Failure;
+use crate::tls;
 
 /// A server that says nothing for so long cannot be reached.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -25,6 +28,9 @@ pub struct Client {
     /// Its address
     #[arg(long, value_name = "URL", env = "ATHENA_SERVER", default_value = "http://127.0.0.1:8053")]
     server: String,
+    /// Who vouches for it where it speaks https: certificates in PEM [default: those that the system trusts]
+    #[arg(long, value_name = "FILE", env = "ATHENA_CA")]
+    ca: Option<PathBuf>,
     /// The path of its text protocol
     #[arg(long, value_name = "PATH", env = "ATHENA_PATH", default_value = "/ath")]
     path: String,
@@ -75,7 +81,7 @@ impl Client {
 
     fn get(&self, resource: &str, query: &Query, accept: &str) -> Result<String, Failure> {
         let url = self.url(resource, query)?;
-        let mut request = agent().get(&url).header("accept", accept);
+        let mut request = self.agent()?.get(&url).header("accept", accept);
         if let Some(bearer) = self.bearer() {
             request = request.header("authorization", bearer);
         }
@@ -85,7 +91,7 @@ impl Client {
     /// Has something changed.
     pub fn change(&self, resource: &str, query: &Query) -> Result<String, Failure> {
         let url = self.url(resource, query)?;
-        let mut request = agent().post(&url).header("accept", "text/plain");
+        let mut request = self.agent()?.post(&url).header("accept", "text/plain");
         if let Some(bearer) = self.bearer() {
             request = request.header("authorization", bearer);
         }
@@ -99,11 +105,11 @@ impl Client {
     /// `http://127.0.0.1:8053` + `/ath` + `/balance/` + `?` + query
     fn url(&self, resource: &str, Query(query): &Query) -> Result<String, Failure> {
         let server = match self.server.split_once("://") {
-            Some(("http", _)) => self.server.clone(),
+            Some(("http" | "https", _)) => self.server.clone(),
             None => format!("http://{}", self.server),
             Some((scheme, _)) => {
                 return Err(Failure::Usage(format!(
-                    "--server {}: {scheme} is not spoken here, http is",
+                    "--server {}: {scheme} is not spoken here, http and https are",
                     self.server
                 )));
             }
@@ -111,6 +117,25 @@ impl Client {
         let path = self.path.trim_matches('/');
         let slash = if path.is_empty() { "" } else { "/" };
         Ok(format!("{}{slash}{path}/{resource}/?{query}", server.trim_end_matches('/')))
+    }
+
+    /// One that does not follow redirects, and goes straight to the server whatever proxy the environment names.
+    fn agent(&self) -> Result<Agent, Failure> {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .proxy(None)
+            .timeout_global(Some(PATIENCE))
+            .user_agent(concat!("athena/", env!("CARGO_PKG_VERSION")));
+        if !self.server.starts_with("https://") {
+            return Ok(config.build().new_agent());
+        }
+        let roots = match &self.ca {
+            Some(file) => RootCerts::new_with_certs(&authorities(file)?),
+            None => RootCerts::PlatformVerifier,
+        };
+        let tls = TlsConfig::builder().root_certs(roots).unversioned_rustls_crypto_provider(tls::provider());
+        Ok(config.tls_config(tls.build()).build().new_agent())
     }
 
     fn answer(&self, answer: Result<Response<ureq::Body>, ureq::Error>) -> Result<String, Failure> {
@@ -129,6 +154,23 @@ impl Client {
     }
 }
 
+/// The certificates in this file.
+fn authorities(file: &Path) -> Result<Vec<Certificate<'static>>, Failure> {
+    let refuse = |why: String| Failure::Usage(format!("--ca {}: {why}", file.display()));
+    let text = std::fs::read(file).map_err(|error| refuse(error.to_string()))?;
+    let certificates: Vec<_> = parse_pem(&text)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if certificates.is_empty() {
+        Err(refuse("expected certificates in PEM".into()))
+    } else {
+        Ok(certificates)
+    }
+}
+
 /// What the server said, on one line.
 fn reason(status: StatusCode, body: &str) -> String {
     let first: String = body.lines().next().unwrap_or_default().trim().chars().take(MAX_MESSAGE).collect();
@@ -136,23 +178,12 @@ fn reason(status: StatusCode, body: &str) -> String {
     if visible.is_empty() { format!("the server answered {status}") } else { visible }
 }
 
-/// One that does not follow redirects, and goes straight to the server whatever proxy the environment names.
-fn agent() -> Agent {
-    let config = Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .proxy(None)
-        .timeout_global(Some(PATIENCE))
-        .user_agent(concat!("athena/", env!("CARGO_PKG_VERSION")));
-    config.build().new_agent()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn client(server: &str, path: &str) -> Client {
-        Client { server: server.into(), path: path.into(), key: None }
+        Client { server: server.into(), ca: None, path: path.into(), key: None }
     }
 
     #[test]
@@ -168,10 +199,11 @@ mod tests {
         assert_eq!(url("http://a:1", "/ath"), "http://a:1/ath/balance/?f");
         assert_eq!(url("a:1/", "ath/"), "http://a:1/ath/balance/?f");
         assert_eq!(url("http://a:1", "/"), "http://a:1/balance/?f");
-        let failure = client("https://a", "/ath").url("balance", &query).unwrap_err();
+        assert_eq!(url("https://a", "/ath"), "https://a/ath/balance/?f");
+        let failure = client("ftp://a", "/ath").url("balance", &query).unwrap_err();
         assert_eq!(
             (failure.code(), failure.to_string()),
-            (2, "--server https://a: https is not spoken here, http is".into())
+            (2, "--server ftp://a: ftp is not spoken here, http and https are".into())
         );
     }
 

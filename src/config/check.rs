@@ -10,6 +10,7 @@ mod farms;
 mod mirror;
 mod read;
 mod sections;
+mod tls;
 mod unknown;
 mod zones;
 
@@ -36,8 +37,8 @@ pub fn check(typed: &Typed) -> Result<Config, Problems> {
     check.shared_ports(root, &dns, &http);
     let zones = check.zones(root, dns.listen.first().map(std::net::SocketAddr::ip));
     let access = check.access(root);
-    let mirror = check.mirror(root, &http.path);
     let cookie = check.cookie(root);
+    let mirror = check.mirror(root, &http.path);
     let log = check.log(root);
     let shutdown = Shutdown { lameduck: check.duration_in(root, &["shutdown", "lameduck"]) };
     let state_dir = check.state_dir(root);
@@ -55,8 +56,8 @@ pub fn check(typed: &Typed) -> Result<Config, Problems> {
             dns,
             http,
             access,
-            mirror,
             cookie,
+            mirror,
             plan,
             hosts,
             log,

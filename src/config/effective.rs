@@ -10,7 +10,8 @@ use super::keys::{self, Kind, SECTIONS, Section};
 use super::path::written;
 
 /// Keys that hold the name of a file: they are shown as the program uses them.
-const FILES: [&str; 3] = ["zone_file", "state_dir", "cookie_secret_file"];
+const FILES: [&str; 7] =
+    ["zone_file", "state_dir", "cookie_secret_file", "cert", "key", "tls_cert", "tls_key"];
 
 /// The effective configuration of what was typed and found to be right.
 pub fn effective(typed: &Typed) -> String {
@@ -31,15 +32,15 @@ pub fn effective(typed: &Typed) -> String {
                     show("[[zones]]", section, zone, None);
                 }
             }
-            [group, _] => {
+            [group, "*"] => {
                 let defaults = root.get("farm_defaults").filter(|_| *group == "farms");
                 for (name, node) in root.get(group).into_iter().flat_map(|group| group.entries()) {
                     let header = format!("[{group}.{}]", written(name));
                     show(&header, section, node, defaults.map(|defaults| (defaults, name)));
                 }
             }
-            [name, ..] => {
-                if let Some(node) = root.get(name) {
+            path => {
+                if let Some(node) = path.iter().try_fold(root, |node, step| node.get(step)) {
                     show(section.header, section, node, None);
                 }
             }

@@ -8,8 +8,15 @@
 const PREFIX: &str = "ATHENA_";
 
 /// Variables of the command line's own.
-const COMMAND_LINE: [&str; 6] =
-    ["ATHENA_CONFIG", "ATHENA_SERVER", "ATHENA_PATH", "ATHENA_KEY", "ATHENA_LOG", "ATHENA_LOG_FORMAT"];
+const COMMAND_LINE: [&str; 7] = [
+    "ATHENA_CONFIG",
+    "ATHENA_SERVER",
+    "ATHENA_CA",
+    "ATHENA_PATH",
+    "ATHENA_KEY",
+    "ATHENA_LOG",
+    "ATHENA_LOG_FORMAT",
+];
 
 /// One value from outside the file.
 #[derive(Debug, Clone, PartialEq, Eq)]

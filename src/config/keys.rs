@@ -5,6 +5,7 @@
 
 mod dns;
 mod mirror;
+mod tls;
 
 use crate::balance::algorithm;
 
@@ -199,6 +200,7 @@ pub static SECTIONS: &[Section] = &[
         ],
     },
     dns::DNS,
+    tls::DNS,
     Section {
         path: &["http"],
         header: "[http]",
@@ -210,6 +212,13 @@ pub static SECTIONS: &[Section] = &[
                 Is("[\"127.0.0.1:8053\"]"),
                 "Addresses for the text protocol, metrics and health; []: none.",
             ),
+            key(
+                "tls_cert",
+                Text,
+                Nothing("\"http.cert.pem\""),
+                "Certificates in PEM, our own first: all of these addresses speak HTTPS. Left out: HTTP.",
+            ),
+            key("tls_key", Text, Nothing("\"http.key.pem\""), "The certificate's private key in PEM."),
             key("path", Text, Is("\"/ath\""), "The path that the text protocol stands under."),
             key("max_embed", Scalar, Is("16"), "Most requests in one GET, separated by ';'."),
             key("allow_diverse_multi", Scalar, Is("false"), "PATH/multi/ takes requests of different kinds."),

@@ -31,6 +31,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::balance::{Name, Plan};
+use crate::tls::Certificate;
 use file::{Text, Typed};
 pub use given::Given;
 pub use problem::{Place, Problem, Problems};
@@ -49,10 +50,10 @@ pub struct Config {
     pub http: Http,
     /// `[access]`
     pub access: Access,
-    /// `[mirror]`
-    pub mirror: Mirror,
     /// `[cookie]`
     pub cookie: Cookie,
+    /// `[mirror]`
+    pub mirror: Mirror,
     /// Backends and farms.
     pub plan: Plan,
     /// Backends of the plan whose addresses come from a host name.
@@ -114,8 +115,25 @@ pub struct Dns {
     pub tcp_connections_per_client: usize,
     /// When an idle TCP connection is closed.
     pub tcp_idle: Duration,
+    /// `[dns.tls]`
+    pub tls: DnsTls,
     /// One query in so many is logged; `None`: none.
     pub log_queries: Option<NonZeroU32>,
+}
+
+/// How DNS is served over TLS, HTTPS and QUIC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DnsTls {
+    /// What listeners show; there if any of them has an address.
+    pub certificate: Option<Certificate>,
+    /// Where TLS; empty: nowhere.
+    pub tls_listen: Vec<SocketAddr>,
+    /// Where HTTPS; empty: nowhere.
+    pub https_listen: Vec<SocketAddr>,
+    /// The path of HTTPS; begins with `/`.
+    pub https_path: String,
+    /// Where QUIC; empty: nowhere.
+    pub quic_listen: Vec<SocketAddr>,
 }
 
 /// How HTTP is served.
@@ -123,6 +141,8 @@ pub struct Dns {
 pub struct Http {
     /// Where; empty: nowhere.
     pub listen: Vec<SocketAddr>,
+    /// With this, all of them speak TLS and nothing else.
+    pub certificate: Option<Certificate>,
     /// What the text protocol stands under: begins with `/` and does not end in one, or is empty.
     pub path: String,
     /// Most requests in one GET.
@@ -160,6 +180,17 @@ pub struct Access {
     pub trusted_proxies: Vec<IpNet>,
 }
 
+/// Sticky tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cookie {
+    /// The cookie that holds one in a text query; `None`: none does.
+    pub name: Option<String>,
+    /// Signs and verifies; `None`: no token holds.
+    pub key: Option<Secret<String>>,
+    /// Still verifies.
+    pub former_key: Option<Secret<String>>,
+}
+
 /// Other Athenas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mirror {
@@ -184,17 +215,6 @@ pub struct MirrorPeer {
     pub port: u16,
     /// What its text protocol stands under: begins with `/` and does not end in one, or is empty.
     pub base: String,
-}
-
-/// Sticky tokens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cookie {
-    /// The cookie that holds one in a text query; `None`: none does.
-    pub name: Option<String>,
-    /// Signs and verifies; `None`: no token holds.
-    pub key: Option<Secret<String>>,
-    /// Still verifies.
-    pub former_key: Option<Secret<String>>,
 }
 
 /// A host name that a backend's addresses come from.

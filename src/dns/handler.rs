@@ -20,17 +20,12 @@ use super::authority::Authority;
 use super::message::{Section, Writer};
 use super::query::{Edns, Query, Question, Subnet, option};
 use super::responder::{Asked, Damper, Reply, Responder};
+use super::transport::Transport;
 use super::zone::Zones;
 use super::{Options, name};
 
-/// How a message came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    /// One datagram each way.
-    Udp,
-    /// A stream of messages.
-    Tcp,
-}
+/// Octets that the length of a padded reply is a multiple of (RFC 8467, 4.1).
+const PADDED: usize = 468;
 
 /// Answers messages. Shared by every socket and thread.
 pub struct Handler {
@@ -92,10 +87,7 @@ impl Handler {
         out: &mut Vec<u8>,
     ) -> bool {
         out.clear();
-        match transport {
-            Transport::Udp => self.metrics.dns.udp.count(),
-            Transport::Tcp => self.metrics.dns.tcp.count(),
-        }
+        transport.counter(&self.metrics.dns).count();
         let Some(query) = Query::read(message) else {
             self.metrics.dns.dropped.count();
             return false;
@@ -272,7 +264,7 @@ impl Call<'_> {
         let payload = self.query.edns.map(|edns| edns.payload);
         let limit = match self.transport {
             Transport::Udp => self.authority.udp_limit(self.client, payload),
-            Transport::Tcp => usize::from(u16::MAX),
+            _ => usize::from(u16::MAX),
         };
         let edns = self.query.edns.map(|edns| (edns, self.options(&edns, outcome.by_subnet)));
         let kept = edns.as_ref().map_or(0, |(_, options)| 11 + options.len());
@@ -297,7 +289,13 @@ impl Call<'_> {
         }
         writer.rcode(outcome.code);
         if let Some((edns, options)) = &edns {
-            writer.opt(self.authority.options.max_udp, outcome.code, edns.dnssec_ok, options);
+            let (payload, dnssec_ok) = (self.authority.options.max_udp, edns.dnssec_ok);
+            // RFC 7830, 4 and 6: only who pads is padded, and only where it hides something.
+            if edns.padding && self.transport.is_encrypted() {
+                writer.opt_padded(payload, outcome.code, dnssec_ok, options, PADDED);
+            } else {
+                writer.opt(payload, outcome.code, dnssec_ok, options);
+            }
         }
         self.counter(&outcome).count();
     }

@@ -10,10 +10,13 @@ use hickory_proto::rr::{Name, RData, Record};
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder, NameEncoding};
 
 use super::name::{self, Labels, ROOT_HASH};
-use super::query::{HEADER, Query};
+use super::query::{HEADER, Query, option};
 
 /// Largest offset that a pointer can tell (RFC 1035, 4.1.4).
 const FARTHEST: usize = 0x3fff;
+/// Octets of OPT without options (RFC 6891, 6.1.2), and of an option without content.
+const FIXED_OPT: usize = 11;
+const OPTION_HEAD: usize = 4;
 
 /// A section after the question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +97,28 @@ impl<'a> Writer<'a> {
         self.out.extend((options.len() as u16).to_be_bytes());
         self.out.extend(options);
         self.count(Section::Additional);
+    }
+
+    /// The same with one option more, which fills the message up to a multiple of `block` octets, or to its limit (RFC
+    /// 7830, 3). Where not even an empty option fits there is none.
+    pub fn opt_padded(
+        &mut self,
+        payload: u16,
+        code: ResponseCode,
+        dnssec_ok: bool,
+        options: &[u8],
+        block: usize,
+    ) {
+        let bare = self.out.len() + FIXED_OPT + options.len() + OPTION_HEAD;
+        let whole = bare.next_multiple_of(block).min(self.limit);
+        let padded = whole.checked_sub(bare).map(|zeros| {
+            let mut padded = options.to_vec();
+            padded.extend(option::PADDING.to_be_bytes());
+            padded.extend((zeros as u16).to_be_bytes());
+            padded.resize(padded.len() + zeros, 0);
+            padded
+        });
+        self.opt(payload, code, dnssec_ok, padded.as_deref().unwrap_or(options));
     }
 
     fn count(&mut self, section: Section) {

@@ -1,9 +1,9 @@
 //! DNS: the only room of the house that imports hickory.
 //!
 //! A datagram comes through [`udp`], and [`wire`] answers it from bytes to bytes if it is the plain query for a farm. Everything
-//! else, and whatever comes over TCP ([`server`]), goes to [`handler`], bytes in, bytes out: it lets [`query`] read the
+//! else, and whatever comes over TCP ([`server`]), TLS, HTTPS or QUIC ([`secure`]), goes to [`handler`], bytes in, bytes out: it lets [`query`] read the
 //! message, asks [`responder`] for a [`responder::Reply`], which looks the name up in [`zone`], and lets [`message`] write
-//! it. Only `udp` and `server` do I/O; [`zonefile`] reads its files.
+//! it. Only `udp`, `server` and `secure` do I/O; [`zonefile`] reads its files.
 //!
 //! | standard | what of it | where |
 //! | --- | --- | --- |
@@ -16,10 +16,14 @@
 //! | RFC 4892, 5001 | `version.bind`, `id.server`; NSID | `handler` |
 //! | RFC 6891 | EDNS(0), BADVERS | `query`, `handler` |
 //! | RFC 7766 | TCP: pipelining, limits, time-outs | `server` |
+//! | RFC 7830, 8467 | padding of encrypted replies, to 468 octets | `handler`, `message` |
+//! | RFC 7858 | DNS over TLS | `secure`, `server` |
 //! | RFC 7871 | client subnet as the key of a hashing rule | `query`, `handler` |
 //! | RFC 7873, 9018 | cookies | `cookie`, `handler` |
 //! | RFC 8482 | ANY | `responder` |
+//! | RFC 8484 | DNS over HTTPS: GET and POST, HTTP/2 | `secure::https` |
 //! | RFC 8906 | an answer, with the right RCODE, to everything that is a query | `handler` |
+//! | RFC 9250 | DNS over QUIC | `secure::quic` |
 //! | RFC 9460 | HTTPS and SVCB of a farm | `responder::service` |
 //! | RFC 9471 | glue that a referral needs, or TC | `handler` |
 //! | RFC 9619 | one question | `query` |
@@ -34,15 +38,19 @@ pub mod message;
 pub mod name;
 pub mod query;
 pub mod responder;
+pub mod secure;
 pub mod server;
+pub mod transport;
 pub mod udp;
 pub mod wire;
 pub mod zone;
 pub mod zonefile;
 
 pub use authority::Authority;
-pub use handler::{Handler, NoSecret, Transport};
+pub use handler::{Handler, NoSecret};
+pub use secure::SecureServer;
 pub use server::TcpServer;
+pub use transport::Transport;
 pub use zone::Zones;
 pub use zonefile::{ZoneContent, ZoneError};
 
@@ -67,6 +75,8 @@ pub struct Options {
     pub cookies: CookieOptions,
     /// TCP.
     pub tcp: TcpOptions,
+    /// The path of DNS over HTTPS; begins with `/`.
+    pub https_path: String,
     /// One line in the log for one in so many queries; `None`: none.
     pub log_queries: Option<NonZeroU32>,
 }
@@ -83,6 +93,7 @@ impl Default for Options {
             server_id: None,
             cookies: CookieOptions::default(),
             tcp: TcpOptions::default(),
+            https_path: "/dns-query".to_owned(),
             log_queries: None,
         }
     }

@@ -25,6 +25,10 @@ pub mod option {
     pub const SUBNET: u16 = 8;
     /// RFC 7873
     pub const COOKIE: u16 = 10;
+    /// RFC 7828
+    pub const KEEPALIVE: u16 = 11;
+    /// RFC 7830
+    pub const PADDING: u16 = 12;
 }
 
 /// A message that may be answered.
@@ -72,6 +76,10 @@ pub struct Edns<'a> {
     pub cookie: Option<&'a [u8]>,
     /// Whether it asks for our identifier (RFC 5001).
     pub nsid: bool,
+    /// Whether it is padded, so that the reply may be (RFC 7830, 4).
+    pub padding: bool,
+    /// Whether it speaks of the connection's idle time (RFC 7828), which over QUIC is an error (RFC 9250, 5.5.2).
+    pub keepalive: bool,
     /// The client's network (RFC 7871).
     pub subnet: Option<Subnet<'a>>,
 }
@@ -151,6 +159,8 @@ impl<'a> Query<'a> {
                 }
                 option::COOKIE if edns.cookie.is_none() => edns.cookie = Some(value),
                 option::NSID => edns.nsid = true,
+                option::PADDING => edns.padding = true,
+                option::KEEPALIVE => edns.keepalive = true,
                 option::SUBNET => edns.subnet = Some(Subnet::read(value).ok_or(ResponseCode::FormErr)?),
                 _ => {}
             }
@@ -167,6 +177,8 @@ impl Edns<'_> {
             dnssec_ok: record.ttl[2] & 0x80 != 0,
             cookie: None,
             nsid: false,
+            padding: false,
+            keepalive: false,
             subnet: None,
         }
     }

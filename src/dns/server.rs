@@ -1,17 +1,18 @@
-//! DNS over TCP (RFC 7766): the accept loop, the limits, one task a connection.
+//! DNS over TCP (RFC 7766) and TLS (RFC 7858): the accept loop, the limits, one task a connection.
 //!
 //! A connection may send as many queries as it likes without waiting. Each answer is ready as soon as its query is read,
 //! so they leave in the order they came in, many at a time. What a client can hold is bounded: connections in all and by
 //! address, one query's octets, [`FULL`] octets of answers, and the time to read them. Nothing here waits for another
-//! client.
+//! client. [`secure`](super::secure) shares the accept loop and the limits.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -20,8 +21,9 @@ use tokio::time::timeout;
 use crate::balance::random::SplitMix;
 use crate::clock::Clock;
 
-use super::handler::{Handler, Transport};
-use super::{Options, TcpOptions};
+use super::TcpOptions;
+use super::handler::Handler;
+use super::transport::Transport;
 
 /// Answers that wait to be written: beyond so many octets the connection's next query is not read.
 const FULL: usize = 1 << 16;
@@ -33,21 +35,48 @@ const ROOM: usize = 512;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves TCP on any number of listeners, under common limits.
-pub struct TcpServer {
-    handler: Arc<Handler>,
-    clock: Clock,
+pub struct TcpServer(Shared);
+
+/// What every server of connections works with.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) handler: Arc<Handler>,
+    pub(super) clock: Clock,
     seats: Arc<Seats>,
 }
 
 impl TcpServer {
     /// A server that lets `handler` answer. Its limits are those of the handler's options at each accept.
     pub fn new(handler: Arc<Handler>, clock: Clock) -> Self {
-        Self { handler, clock, seats: Arc::default() }
+        Self(Shared { handler, clock, seats: Arc::default() })
     }
 
     /// Accepts from `listener` until `stop` turns true or its sender is gone; then closes the listener and the idle
     /// connections, finishes answers that are being written, and returns.
-    pub async fn serve(&self, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+    pub async fn serve(&self, listener: TcpListener, stop: watch::Receiver<bool>) {
+        let shared = &self.0;
+        let converse = |stream, client, seat, stop| {
+            Connection::new(stream, client, Transport::Tcp, shared, seat).run(stop)
+        };
+        shared.accept(listener, stop, converse).await;
+    }
+
+    /// What others serve with under the same limits.
+    pub(super) fn shared(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl Shared {
+    /// Accepts as [`TcpServer::serve`] says and lets `converse` make of each connection what it is.
+    pub(super) async fn accept<F>(
+        &self,
+        listener: TcpListener,
+        mut stop: watch::Receiver<bool>,
+        converse: impl Fn(TcpStream, SocketAddr, Seat, watch::Receiver<bool>) -> F,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let mut connections = JoinSet::new();
         let mut failing = false;
         loop {
@@ -65,8 +94,8 @@ impl TcpServer {
             match accepted {
                 Ok((stream, client)) => {
                     failing = false;
-                    if let Some(connection) = self.admit(stream, client) {
-                        connections.spawn(connection.run(stop.clone()));
+                    if let Some(seat) = self.admit(&stream, client) {
+                        connections.spawn(converse(stream, client, seat, stop.clone()));
                     }
                 }
                 Err(error) => {
@@ -82,34 +111,33 @@ impl TcpServer {
         while connections.join_next().await.is_some() {}
     }
 
-    /// Gives the connection a seat, or closes it at once if there is none.
-    fn admit(&self, stream: TcpStream, client: SocketAddr) -> Option<Connection> {
+    /// Gives the connection a seat; if there is none, it is to be closed at once.
+    fn admit(&self, stream: &TcpStream, client: SocketAddr) -> Option<Seat> {
         let metrics = self.handler.metrics();
-        let authority = self.handler.authority();
-        let Options { tcp, .. } = &authority.options;
-        let Some(seat) = Seat::take(&self.seats, client.ip().to_canonical(), tcp) else {
-            metrics.tcp_refused.count();
-            return None;
-        };
-        metrics.tcp_accepted.count();
+        let seat = self.seat(client);
+        match seat {
+            Some(_) => metrics.tcp_accepted.count(),
+            None => metrics.tcp_refused.count(),
+        }
         // Answers are small and complete: waiting for more of them only delays.
         let _ = stream.set_nodelay(true);
-        Some(Connection {
-            stream,
-            client,
-            handler: Arc::clone(&self.handler),
-            clock: self.clock,
-            idle: tcp.idle,
-            write: tcp.write,
-            input: Vec::new(),
-            output: Vec::new(),
-            _seat: seat,
-        })
+        seat
+    }
+
+    /// A seat for this client, if the limits leave one.
+    pub(super) fn seat(&self, client: SocketAddr) -> Option<Seat> {
+        Seat::take(&self.seats, client.ip().to_canonical(), &self.handler.authority().options.tcp)
+    }
+
+    /// Whether more than half of all seats are taken.
+    pub(super) fn is_crowded(&self) -> bool {
+        let taken = self.seats.0.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.all > self.handler.authority().options.tcp.connections / 2
     }
 }
 
 /// Waits until `stop` is true or its sender is gone.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|&stop| stop).await;
 }
 
@@ -129,7 +157,7 @@ struct Taken {
 }
 
 /// One connection's place, given back when it ends.
-struct Seat {
+pub(super) struct Seat {
     seats: Arc<Seats>,
     client: IpAddr,
 }
@@ -160,9 +188,10 @@ impl Drop for Seat {
 }
 
 /// One client's stream.
-struct Connection {
-    stream: TcpStream,
+pub(super) struct Connection<S> {
+    stream: S,
     client: SocketAddr,
+    transport: Transport,
     handler: Arc<Handler>,
     clock: Clock,
     idle: Duration,
@@ -174,8 +203,40 @@ struct Connection {
     _seat: Seat,
 }
 
-impl Connection {
-    async fn run(mut self, mut stop: watch::Receiver<bool>) {
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Takes a stream that is ready for queries.
+    pub(super) fn new(
+        stream: S,
+        client: SocketAddr,
+        transport: Transport,
+        shared: &Shared,
+        seat: Seat,
+    ) -> Self {
+        let TcpOptions { idle, write, .. } = shared.handler.authority().options.tcp;
+        Self {
+            stream,
+            client,
+            transport,
+            handler: Arc::clone(&shared.handler),
+            clock: shared.clock,
+            idle,
+            write,
+            input: Vec::new(),
+            output: Vec::new(),
+            _seat: seat,
+        }
+    }
+
+    /// Answers until the client is done, makes no sense or makes us wait for too long, or until the stop.
+    pub(super) async fn run(mut self, stop: watch::Receiver<bool>) {
+        self.converse(stop).await;
+        if self.transport.is_encrypted() {
+            // RFC 8446, 6.1: we say that nothing follows, so that the client knows that nothing was cut off.
+            let _ = timeout(self.write, self.stream.shutdown()).await;
+        }
+    }
+
+    async fn converse(&mut self, mut stop: watch::Receiver<bool>) {
         let mut random = SplitMix::from_system();
         let mut reply = Vec::new();
         loop {
@@ -188,7 +249,7 @@ impl Connection {
             };
             let Ok(Ok(true)) = ready else { return };
             let sane = self.answer(&mut random, &mut reply);
-            match timeout(self.write, self.stream.write_all(&self.output)).await {
+            match timeout(self.write, send(&mut self.stream, &self.output)).await {
                 // What came before the stop is answered, what comes after it is not.
                 Ok(Ok(())) if !sane || (stopping && first_message(&self.input).is_none()) => return,
                 Ok(Ok(())) => self.output.clear(),
@@ -214,7 +275,7 @@ impl Connection {
         let mut done = 0;
         let mut sane = true;
         while let Some(message) = first_message(&self.input[done..]) {
-            let replied = self.handler.respond(message, self.client, Transport::Tcp, now, random, reply);
+            let replied = self.handler.respond(message, self.client, self.transport, now, random, reply);
             done += PREFIX + message.len();
             // A reply is never longer than its length can tell.
             if let (true, Ok(length)) = (replied, u16::try_from(reply.len())) {
@@ -231,8 +292,14 @@ impl Connection {
     }
 }
 
+/// Writes all of it, and what an encrypting stream keeps back.
+async fn send(stream: &mut (impl AsyncWrite + Unpin), output: &[u8]) -> io::Result<()> {
+    stream.write_all(output).await?;
+    stream.flush().await
+}
+
 /// Reads until there is a whole query; false if the client has closed its side. Nothing is lost if it is given up.
-async fn read_query(stream: &mut TcpStream, input: &mut Vec<u8>) -> io::Result<bool> {
+async fn read_query(stream: &mut (impl AsyncRead + Unpin), input: &mut Vec<u8>) -> io::Result<bool> {
     while first_message(input).is_none() {
         input.reserve(missing(input).max(ROOM));
         if stream.read_buf(input).await? == 0 {

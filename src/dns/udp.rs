@@ -9,7 +9,8 @@
 //! But a client that sends from one port, as an nginx worker, HAProxy's resolver or Squid does, always meets the same
 //! thread: with few clients threads are loaded unevenly, and one client alone gets one thread's speed. That is some
 //! hundred thousand answers a second, more than any one such client asks for, so nothing is spread further;
-//! `tests/bench/README.md` has the figures. Sockets that are handed in ([`Udp::adopt`]) are shared by all threads.
+//! `tests/bench/README.md` has the figures. Sockets that are handed in ([`Udp::adopt`]) are shared by all threads, which take turns to
+//! receive from them.
 //!
 //! **Addresses.** IPv6 sockets are IPv6 only. On a wildcard address an answer leaves from the address that its query came
 //! to (RFC 2181, section 4.1), by `IP_PKTINFO`; on any other address the kernel sees to that.
@@ -102,6 +103,8 @@ pub struct Udp {
     /// The sockets of each thread.
     threads: Vec<Vec<Listener>>,
     addresses: Vec<SocketAddr>,
+    /// Whether each socket is every thread's.
+    shared: bool,
 }
 
 /// One thread's way to one address.
@@ -136,7 +139,7 @@ impl Udp {
     /// Takes sockets that somebody else has bound, for example systemd; all `threads` (0: one for each core) wait on each
     /// of them, and they stay open when the threads end.
     pub fn adopt(sockets: Vec<UdpSocket>, threads: usize) -> Result<Self, UdpError> {
-        let mut udp = Self::empty(threads);
+        let mut udp = Self { shared: true, ..Self::empty(threads) };
         for socket in sockets {
             let address = socket.local_addr().map_err(UdpError::Adopt)?;
             socket::prepare(&socket, address).map_err(UdpError::Adopt)?;
@@ -149,21 +152,12 @@ impl Udp {
         Ok(udp)
     }
 
-    /// Both kinds together.
-    pub fn join(mut self, other: Self) -> Self {
-        self.addresses.extend(other.addresses);
-        let more = self.threads.len().max(other.threads.len());
-        self.threads.resize_with(more, Vec::new);
-        self.threads.iter_mut().zip(other.threads).for_each(|(thread, more)| thread.extend(more));
-        self
-    }
-
     fn empty(threads: usize) -> Self {
         let threads = match threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             some => some,
         };
-        Self { threads: (0..threads).map(|_| Vec::new()).collect(), addresses: Vec::new() }
+        Self { threads: (0..threads).map(|_| Vec::new()).collect(), addresses: Vec::new(), shared: false }
     }
 
     /// The addresses bound, in the order given.
@@ -183,12 +177,13 @@ impl Udp {
         let stopping = Arc::new(AtomicBool::new(false));
         let mut running =
             Running { stopping: Arc::clone(&stopping), keeper: Some(keeper), threads: Vec::new() };
+        let turn = self.shared.then(Arc::default);
         for (index, listeners) in self.threads.into_iter().enumerate() {
             let shared = (Arc::clone(metrics), clock);
             let end = (Arc::clone(&stopping), door.try_clone().map_err(UdpError::Start)?);
-            let answer = answer();
+            let (answer, turn) = (answer(), turn.clone());
             let body = move || {
-                let mut worker = batch::Worker::new(listeners, answer, shared, end);
+                let mut worker = batch::Worker::new(listeners, answer, shared, end, turn);
                 // A bug of ours in one answer must not leave a socket that nobody reads.
                 while let Err(panic) = catch_unwind(AssertUnwindSafe(|| worker.run())) {
                     let message = panic.downcast_ref::<&str>().copied();

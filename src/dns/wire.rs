@@ -16,8 +16,9 @@ use arc_swap::Guard;
 
 use super::authority::Authority;
 use super::cookie::{self, Cookies};
-use super::handler::{Handler, Transport};
+use super::handler::Handler;
 use super::query::{Edns, HEADER, MAX_NAME, Query, option};
+use super::transport::Transport;
 use super::udp::{Answer, Place, Reply};
 use super::zone::{Form, Found};
 use super::{Options, name};

@@ -85,7 +85,10 @@ fn write_whole(state: &State, out: &mut Exposition) {
 fn write_dns(dns: &DnsMetrics, out: &mut Exposition) {
     out.counter("athena_dns_messages", "DNS messages received.")
         .sample(&[("transport", "udp")], dns.udp.get())
-        .sample(&[("transport", "tcp")], dns.tcp.get());
+        .sample(&[("transport", "tcp")], dns.tcp.get())
+        .sample(&[("transport", "tls")], dns.tls.get())
+        .sample(&[("transport", "https")], dns.https.get())
+        .sample(&[("transport", "quic")], dns.quic.get());
     out.counter("athena_dns_replies", "DNS queries answered, by outcome.")
         .sample(&[("outcome", "answer")], dns.answered.get())
         .sample(&[("outcome", "nodata")], dns.nodata.get())
@@ -105,6 +108,11 @@ fn write_dns(dns: &DnsMetrics, out: &mut Exposition) {
     out.counter("athena_dns_tcp_connections", "DNS connections over TCP.")
         .sample(&[("outcome", "accepted")], dns.tcp_accepted.get())
         .sample(&[("outcome", "refused")], dns.tcp_refused.get());
+    out.counter("athena_dns_quic_connections", "DNS connections over QUIC.")
+        .sample(&[("outcome", "accepted")], dns.quic_accepted.get())
+        .sample(&[("outcome", "refused")], dns.quic_refused.get());
+    out.counter("athena_dns_handshake_failures", "TLS and QUIC handshakes of DNS that came to nothing.")
+        .sample(&[], dns.handshake_failed.get());
     out.counter("athena_dns_send_failures", "DNS replies that could not be sent.")
         .sample(&[], dns.send_failed.get());
 }
@@ -126,6 +134,8 @@ fn write_http(http: &HttpMetrics, open: usize, out: &mut Exposition) {
     out.counter("athena_http_connections", "HTTP connections.")
         .sample(&[("outcome", "accepted")], http.accepted.get())
         .sample(&[("outcome", "turned_away")], http.turned_away.get());
+    out.counter("athena_http_handshake_failures", "TLS handshakes of HTTP that came to nothing.")
+        .sample(&[], http.handshake_failed.get());
     out.gauge("athena_http_connections_open", "HTTP connections open now.").sample(&[], open);
 }
 

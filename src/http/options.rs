@@ -1,6 +1,9 @@
 //! What the HTTP shell is told to do. The application fills this from the configuration and swaps it on reload.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::ServerConfig;
 
 use super::access::Access;
 
@@ -17,6 +20,8 @@ pub struct Options {
     pub zones: Vec<String>,
     /// The effective configuration as text, without keys: what `status/debug` prints.
     pub configuration: String,
+    /// With this, connections speak TLS and nothing else.
+    pub tls: Option<Arc<ServerConfig>>,
     /// The cookie that may hold a sticky token; `None`: none does.
     pub cookie: Option<String>,
     /// Who may do what.
@@ -33,6 +38,7 @@ impl Default for Options {
             allow_diverse_multi: false,
             zones: vec!["athena".to_owned()],
             configuration: String::new(),
+            tls: None,
             cookie: None,
             access: Access::default(),
             limits: Limits::default(),

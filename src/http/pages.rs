@@ -30,19 +30,19 @@ pub async fn health() -> Text {
     text(StatusCode::OK, "ok\n".to_owned())
 }
 
-/// `/readyz`: 200 (and what is wrong though service goes on), or 503 and what is in the way, one line each. Peers that
-/// cannot be reached are named, but they are no reason to be asked less.
+/// `/readyz`: 200, or 503 and what is in the way, one line each. What is wrong though service goes on (states that cannot be
+/// stored, peers that cannot be reached) is named, but is no reason to be asked less.
 pub async fn readiness(Extract(state): Extract<Arc<State>>) -> Text {
     let obstacles = state.readiness.obstacles();
     let peers = state.metrics.mirror.peers.load();
-    let peers = peers.iter();
-    let peers = peers.filter_map(|peer| Some(format!("mirror: peer {}: {}\n", peer.url, peer.trouble()?)));
-    let peers: String = peers.collect();
+    let trouble =
+        peers.iter().filter_map(|peer| Some(format!("mirror: peer {}: {}\n", peer.url, peer.trouble()?)));
+    let trouble: String = trouble.collect();
     if obstacles.is_empty() {
         let but = state.readiness.trouble().map(|trouble| format!(", but {trouble}")).unwrap_or_default();
-        return text(StatusCode::OK, format!("ready{but}\n{peers}"));
+        return text(StatusCode::OK, format!("ready{but}\n{trouble}"));
     }
-    text(StatusCode::SERVICE_UNAVAILABLE, obstacles.join("\n") + "\n" + &peers)
+    text(StatusCode::SERVICE_UNAVAILABLE, obstacles.join("\n") + "\n" + &trouble)
 }
 
 /// Nothing lives there.

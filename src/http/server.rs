@@ -1,8 +1,8 @@
 //! The listener: connections within limits, each request to its route, and the stop.
 //!
 //! hyper speaks HTTP/1.1. Its own time-out and its own limits are replaced by [`Stream`]'s and by checks here, because
-//! they answer nothing that a person could read and arm a timer for every request. TLS belongs between [`accept`] and
-//! [`converse`]: the latter takes any stream.
+//! they answer nothing that a person could read and arm a timer for every request. Where TLS is configured, it stands
+//! between [`admit`] and [`converse`]: the latter takes any stream.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -22,10 +22,12 @@ use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use super::access::Sender;
 use super::body::Body;
@@ -59,7 +61,11 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, stop: impl Future<O
         };
         if let Some(permit) = admit(&stream, peer, &state) {
             let service = Conversation { state: Arc::clone(&state), router: router.clone(), peer: peer.ip() };
-            open.spawn(converse(stream, service, permit, stopping.follower()));
+            let stop = stopping.follower();
+            match state.options().tls.clone() {
+                None => open.spawn(converse(stream, service, permit, stop)),
+                Some(tls) => open.spawn(converse_by_tls(stream, tls, service, permit, stop)),
+            };
         }
     }
     drop(listener);
@@ -89,8 +95,10 @@ fn admit(stream: &TcpStream, peer: SocketAddr, state: &State) -> Option<Permit> 
     let permit = state.connections.admit(peer.ip(), &state.options().limits);
     if permit.is_none() {
         state.metrics.http.turned_away.count();
-        // Nobody waits for it to be read.
-        let _ = stream.try_write(NO_ROOM);
+        if state.options().tls.is_none() {
+            // Nobody waits for it to be read.
+            let _ = stream.try_write(NO_ROOM);
+        }
         return None;
     }
     state.metrics.http.accepted.count();
@@ -103,6 +111,26 @@ fn admit(stream: &TcpStream, peer: SocketAddr, state: &State) -> Option<Permit> 
 /// name; what is much too long gets hyper's bare 431.
 const SLACK: usize = 16_384;
 
+/// Does the same after a handshake, for which a client has as long as for the head of a request.
+async fn converse_by_tls(
+    stream: TcpStream,
+    tls: Arc<ServerConfig>,
+    service: Conversation,
+    permit: Permit,
+    mut stop: Follower,
+) {
+    let patience = service.state.options().limits.head;
+    let mut shaking = pin!(timeout(patience, TlsAcceptor::from(tls).accept(stream)));
+    let shaken = poll_fn(|context| {
+        if stop.has_begun(context) { Poll::Ready(None) } else { shaking.as_mut().poll(context).map(Some) }
+    });
+    match shaken.await {
+        Some(Ok(Ok(stream))) => converse(stream, service, permit, stop).await,
+        Some(_) => service.state.metrics.http.handshake_failed.count(),
+        None => {}
+    }
+}
+
 /// Serves one connection to its end; after the stop has begun, to the end of the answer that is open.
 async fn converse<I>(io: I, service: Conversation, permit: Permit, mut stop: Follower)
 where
@@ -112,6 +140,8 @@ where
     let io = TokioIo::new(Stream::new(io, &limits));
     let connection = http1::Builder::new()
         .header_read_timeout(None)
+        // Answers are small: one buffer to write is cheaper than two, although the body is copied once more.
+        .writev(false)
         .max_buf_size(limits.request_line + limits.header + SLACK)
         .serve_connection(io, service);
     let mut connection = pin!(connection);

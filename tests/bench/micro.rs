@@ -87,7 +87,7 @@ fn cases() -> impl Iterator<Item = Case> {
     ALGORITHMS.iter().flat_map(|spec| [10, 1_000, 100_000].map(|members| Case(spec.name, members)))
 }
 
-#[divan::bench(args = cases(), max_time = 0.5)]
+#[divan::bench(args = cases(), sample_count = 100, sample_size = 2000)]
 fn choose(bencher: Bencher, Case(rule, members): &Case) {
     let engine = engine(rule, *members, 1);
     let farm = engine.farm("f0").expect("the farm");
@@ -106,7 +106,7 @@ fn choose(bencher: Bencher, Case(rule, members): &Case) {
     });
 }
 
-#[divan::bench(args = [10, 1_000, 10_000], max_time = 1)]
+#[divan::bench(args = [10, 1_000, 10_000], sample_count = 100, sample_size = 2000)]
 fn report(bencher: Bencher, members: usize) {
     let engine = engine("least-load", members, 1);
     let updates = reports(members, &mut SplitMix::new(2));
@@ -119,7 +119,7 @@ fn report(bencher: Bencher, members: usize) {
     });
 }
 
-#[divan::bench(args = [1, 10_000], max_time = 1)]
+#[divan::bench(args = [1, 10_000], sample_count = 100, sample_size = 2000)]
 fn answer(bencher: Bencher, farms: usize) {
     let engine = engine("least-load", 10, farms);
     let content = ZoneContent::parse(Path::new("zone"), ZONE, &"athena.".parse().expect("a name"));

@@ -8,6 +8,8 @@ use std::time::Duration;
 use athena::balance::plan::{Fallback, FarmPlan, LastResort};
 use athena::config::{self, Config, Given, Problems, Records};
 
+use crate::dns_secure::Pair;
+
 /// A folder with a configuration in it.
 pub struct Folder {
     pub folder: tempfile::TempDir,
@@ -246,6 +248,9 @@ fn the_template_can_be_loaded_as_it_is_and_with_every_key_uncommented() {
         .and("zones/athena.zone", "")
         .and("zones/athena.example.zone", "")
         .and("cookie.secret", "e5e973e5a6b2a43f48e7dc849e37bfcf\n");
+    for name in ["dns", "http"] {
+        Pair::new("athena.example").write(folder.folder.path(), name);
+    }
     let all = folder.load(&[]).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(all.zones.len(), 2);
     for section in config::keys::SECTIONS {
@@ -260,7 +265,9 @@ fn the_template_can_be_loaded_as_it_is_and_with_every_key_uncommented() {
     defaults.version = all.dns.version.clone();
     defaults.id = all.dns.id.clone();
     defaults.cookie_secrets = all.dns.cookie_secrets.clone();
-    assert_eq!((all.dns, all.http, all.log), (defaults, plain.http, plain.log));
+    defaults.tls.certificate = all.dns.tls.certificate.clone();
+    let http = config::Http { certificate: all.http.certificate.clone(), ..plain.http };
+    assert_eq!((all.dns, all.http, all.log), (defaults, http, plain.log));
 }
 
 #[test]

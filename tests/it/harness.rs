@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use athena::app::{self, Running};
+use athena::app::{self, Running, Secure};
 use athena::clock::Clock;
 use athena::config;
 use athena::systemd::Inherited;
@@ -51,6 +51,12 @@ impl Athena {
         let config = config::load(Some(&file), &[]).map_err(|problems| problems.to_string())?;
         let running = self.running.as_mut().unwrap();
         self.runtime.block_on(running.reload(config)).map_err(|error| error.to_string())
+    }
+
+    /// Where encrypted DNS answers in this way.
+    pub fn secure(&self, service: Secure) -> SocketAddr {
+        let secure = self.running.as_ref().unwrap().secure();
+        secure.into_iter().find(|(kind, _)| *kind == service).unwrap().1
     }
 
     /// Asks over UDP and gives the whole reply.

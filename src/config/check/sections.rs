@@ -1,9 +1,8 @@
 //! `[dns]`, `[http]`, `[access]`, `[cookie]`, `[log]`.
 
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
-use super::super::file::{Node, Origin};
+use super::super::file::Node;
 use super::super::{Access, Cookie, Dns, Http, Level, Log, LogFormat, Secret};
 use super::{Check, at};
 
@@ -51,6 +50,7 @@ impl<'a> Check<'a> {
                 CONNECTIONS,
             ),
             tcp_idle: self.span_in(root, &["dns", "tcp_idle"]),
+            tls: self.dns_tls(root),
             log_queries: u32::try_from(log_queries).ok().and_then(NonZeroU32::new),
         }
     }
@@ -59,6 +59,7 @@ impl<'a> Check<'a> {
     pub fn http(&mut self, root: Node<'a>) -> Http {
         Http {
             listen: self.listen(root, &["http", "listen"], 8053),
+            certificate: self.certificate(root, ["http", "tls_cert"], ["http", "tls_key"]),
             path: self.base(root),
             max_embed: self.count_in(root, &["http", "max_embed"], 1..=1024),
             allow_diverse_multi: self.flag(root, &["http", "allow_diverse_multi"]),
@@ -67,19 +68,6 @@ impl<'a> Check<'a> {
             header_timeout: self.span_in(root, &["http", "header_timeout"]),
             body_timeout: self.span_in(root, &["http", "body_timeout"]),
             idle_timeout: self.span_in(root, &["http", "idle_timeout"]),
-        }
-    }
-
-    /// DNS listens on TCP as well, so the two may not ask for the same port.
-    pub fn shared_ports(&mut self, root: Node<'a>, dns: &Dns, http: &Http) {
-        let shared = |address: &SocketAddr| address.port() != 0 && dns.listen.contains(address);
-        let Some(address) = http.listen.iter().find(|address| shared(address)) else { return };
-        let places = [at(root, &["http", "listen"]), at(root, &["dns", "listen"])];
-        // The one that the user wrote.
-        let written = places.into_iter().flatten().find(|node| node.origin() != Origin::BuiltIn);
-        if let Some(node) = written {
-            let text = format!("{address} is taken twice: dns.listen and http.listen both need TCP on it");
-            self.wrong(node, text);
         }
     }
 

@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::io::{IoSliceMut, PipeReader};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -40,6 +40,8 @@ pub struct Worker<A> {
     stopping: Arc<AtomicBool>,
     /// Readable as soon as the thread shall end.
     door: PipeReader,
+    /// Whose turn it is to receive, where threads share their sockets.
+    turn: Option<Arc<Mutex<()>>>,
     complaint: Complaint,
 }
 
@@ -78,14 +80,24 @@ impl<A: Answer> Worker<A> {
         answer: A,
         (metrics, clock): (Arc<Metrics>, Clock),
         (stopping, door): (Arc<AtomicBool>, PipeReader),
+        turn: Option<Arc<Mutex<()>>>,
     ) -> Self {
         let lanes = listeners.into_iter().map(Lane::new).collect();
         let (buffers, complaint) = Default::default();
-        Self { lanes, buffers, answer, metrics, clock, stopping, door, complaint }
+        Self { lanes, buffers, answer, metrics, clock, stopping, door, turn, complaint }
     }
 
     /// Serves until the end.
     pub fn run(&mut self) {
+        match self.turn.clone() {
+            None => self.run_alone(),
+            Some(turn) => self.run_in_turn(&turn),
+        }
+        self.finish();
+    }
+
+    /// With sockets of its own.
+    fn run_alone(&mut self) {
         let mut rounds = PATIENCE;
         while !self.stopping.load(Ordering::Acquire) {
             let busy = self.lanes.iter().any(|lane| lane.ready.get());
@@ -102,7 +114,26 @@ impl<A: Answer> Worker<A> {
                 }
             }
         }
-        self.finish();
+    }
+
+    /// With sockets that all threads share: one thread at a time waits and takes a batch, then the next one may, while the
+    /// first answers. If all waited, each datagram would wake all of them.
+    fn run_in_turn(&mut self, turn: &Mutex<()>) {
+        let mut round = 0usize;
+        while !self.stopping.load(Ordering::Acquire) {
+            // Nothing is behind this lock that a panic could have left broken.
+            let mine = turn.lock().unwrap_or_else(PoisonError::into_inner);
+            self.wait();
+            round = round.wrapping_add(1);
+            let lanes = self.lanes.len();
+            let ready =
+                (0..lanes).map(|lane| (lane + round) % lanes).find(|&lane| self.lanes[lane].ready.get());
+            let received = ready.map(|lane| (lane, self.receive(lane)));
+            drop(mine);
+            if let Some((lane, count)) = received {
+                self.reply(lane, count);
+            }
+        }
     }
 
     /// Sleeps until a datagram comes or the thread shall end.
@@ -136,34 +167,52 @@ impl<A: Answer> Worker<A> {
 
     /// Answers one batch from one lane; gives the number of datagrams.
     fn serve(&mut self, index: usize) -> usize {
+        let count = self.receive(index);
+        self.reply(index, count);
+        count
+    }
+
+    /// Takes what is waiting in one lane, at most a batch; gives the number of datagrams.
+    fn receive(&mut self, index: usize) -> usize {
         let lane = &mut self.lanes[index];
-        let mut work = Work {
-            buffers: &mut self.buffers,
-            answer: &mut self.answer,
-            metrics: &self.metrics,
-            clock: self.clock,
-            complaint: &mut self.complaint,
-        };
-        let (received, address) = match &mut lane.line {
-            Line::V4(ends) => (work.batch(ends), ends.listener.address),
-            Line::V6(ends) => (work.batch(ends), ends.listener.address),
+        let received = match &mut lane.line {
+            Line::V4(ends) => ends.receive(&mut self.buffers),
+            Line::V6(ends) => ends.receive(&mut self.buffers),
         };
         match received {
             Ok(count) => {
                 lane.failures = 0;
-                count
+                return count;
             }
-            Err(Errno::EAGAIN | Errno::EINTR) => 0,
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
             Err(error) => {
                 lane.failures += 1;
-                let failures = lane.failures;
+                let (failures, address) = (lane.failures, lane.listener().address);
                 self.metrics.dns.receive_failed.count();
                 self.complaint.tell(self.clock.now(), || format!("udp {address}: cannot receive: {error}"));
                 if failures >= FAILURES {
                     self.pause();
                 }
-                0
             }
+        }
+        0
+    }
+
+    /// Answers so many datagrams, which were taken from this lane.
+    fn reply(&mut self, index: usize, count: usize) {
+        if count == 0 {
+            return;
+        }
+        let mut work = Work {
+            buffers: &mut self.buffers,
+            answer: &mut self.answer,
+            metrics: &self.metrics,
+            now: self.clock.now(),
+            complaint: &mut self.complaint,
+        };
+        match &mut self.lanes[index].line {
+            Line::V4(ends) => work.reply(ends, count),
+            Line::V6(ends) => work.reply(ends, count),
         }
     }
 
@@ -237,17 +286,14 @@ struct Work<'a, A> {
     buffers: &'a mut Buffers,
     answer: &'a mut A,
     metrics: &'a Metrics,
-    clock: Clock,
+    now: Moment,
     complaint: &'a mut Complaint,
 }
 
 impl<A: Answer> Work<'_, A> {
-    fn batch<F: Family>(&mut self, ends: &mut Ends<F>) -> Result<usize, Errno> {
-        let received = ends.receive(self.buffers)?;
-        if received == 0 {
-            return Ok(0);
-        }
-        let now = self.clock.now();
+    fn reply<F: Family>(&mut self, ends: &mut Ends<F>, received: usize) {
+        // A panic may have left something of the batch before.
+        ends.outbox.clear();
         let mut unanswerable = 0;
         for index in 0..received {
             let ways = ends.ways[index];
@@ -257,7 +303,7 @@ impl<A: Answer> Work<'_, A> {
             };
             let Buffers { places, lengths, replies } = &mut *self.buffers;
             let (place, reply) = (&mut places[index], &mut replies[index]);
-            let length = match self.answer.answer(place, lengths[index], client, now, reply) {
+            let length = match self.answer.answer(place, lengths[index], client, self.now, reply) {
                 Reply::None => continue,
                 Reply::InPlace(length) => Some(length.min(PLACE)),
                 Reply::Apart => None,
@@ -267,18 +313,17 @@ impl<A: Answer> Work<'_, A> {
         // Counted before they leave: whoever has an answer finds it counted.
         self.answer.settle();
         let sent = ends.outbox.send(self.buffers, &ends.listener);
-        self.note(&sent, unanswerable, ends.listener.address, now);
-        Ok(received)
+        self.note(&sent, unanswerable, ends.listener.address);
     }
 
-    fn note(&mut self, sent: &Sent, unanswerable: u64, address: SocketAddr, now: Moment) {
+    fn note(&mut self, sent: &Sent, unanswerable: u64, address: SocketAddr) {
         if unanswerable > 0 {
             self.metrics.dns.udp.add(unanswerable);
             self.metrics.dns.dropped.add(unanswerable);
         }
         if let Some(error) = sent.error {
             self.metrics.dns.send_failed.add(sent.lost as u64);
-            self.complaint.tell(now, || format!("udp {address}: cannot send an answer: {error}"));
+            self.complaint.tell(self.now, || format!("udp {address}: cannot send an answer: {error}"));
         }
         if let Some(error) = sent.shares_no_more {
             tracing::info!("udp {address}: answers to one client are sent singly from now on: {error}");

@@ -111,6 +111,11 @@ impl<F: Family> Outbox<F> {
         }
     }
 
+    /// Forgets what was put in and not sent.
+    pub fn clear(&mut self) {
+        self.count = 0;
+    }
+
     /// Puts in the answer to a datagram: in its place, if it has a length there, or apart.
     pub fn put(&mut self, datagram: usize, length: Option<usize>, buffers: &Buffers, (to, from): Ways<F>) {
         let in_place = length.is_some();
@@ -133,7 +138,7 @@ impl<F: Family> Outbox<F> {
             }
             _ => {}
         }
-        self.count = 0;
+        self.clear();
         sent
     }
 

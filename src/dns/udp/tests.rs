@@ -105,6 +105,40 @@ fn on_a_wildcard_the_answer_leaves_from_where_the_query_came_to() {
 }
 
 #[test]
+fn answers_that_leave_together_reach_each_client_whole() {
+    for address in ["127.0.0.1:0", "0.0.0.0:0", "[::1]:0", "[::]:0"] {
+        let udp = Udp::bind(&[address.parse().unwrap()], 1).unwrap();
+        let mut to = udp.local_addrs()[0];
+        if to.ip().is_unspecified() {
+            to.set_ip(if to.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+        }
+        let clients: Vec<UdpSocket> = (0..5).map(|_| client(to)).collect();
+        // Of each client: some of one length, some of others, some too long to share their way, some answered apart.
+        let queries = |client: u8| -> Vec<Vec<u8>> {
+            let lengths = [20, 20, 33, 20, 600, 600, 33, 512, 512, 513, 1, 20, 20];
+            let plain = lengths.iter().zip(0u8..).map(|(&length, number)| vec![client * 16 + number; length]);
+            plain.chain((0..4).map(|number| format!("hello {number} from {client}").into_bytes())).collect()
+        };
+        for number in 0..queries(0).len() {
+            for (client, socket) in (0u8..).zip(&clients) {
+                socket.send(&queries(client)[number]).unwrap();
+            }
+        }
+        // All of them are in the queue, so they come in full batches.
+        let server = start(udp);
+        for (client, socket) in (0u8..).zip(&clients) {
+            let mut expected = queries(client);
+            let mut heard: Vec<Vec<u8>> = expected.iter().map(|_| hear(socket)).collect();
+            expected.sort();
+            heard.sort();
+            assert_eq!(heard, expected, "{address}");
+        }
+        server.running.stop();
+        assert_eq!(server.metrics.dns.send_failed.get(), 0, "{address}");
+    }
+}
+
+#[test]
 fn an_ipv6_wildcard_leaves_ipv4_to_others() {
     let six = loopback("[::]:0");
     let port = six.local_addrs()[0].port();
@@ -160,12 +194,12 @@ fn sockets_handed_in_are_served_and_left_open() {
     let given = UdpSocket::bind("127.0.0.1:0").unwrap();
     given.set_nonblocking(true).unwrap();
     let kept = given.try_clone().unwrap();
-    let server = start(Udp::adopt(vec![given], 2).unwrap().join(loopback("127.0.0.1:0")));
+    let server = start(Udp::adopt(vec![given, UdpSocket::bind("[::1]:0").unwrap()], 3).unwrap());
     assert_eq!(server.addresses.len(), 2);
     for &address in &server.addresses {
-        let client = client(address);
-        client.send(b"hello").unwrap();
-        assert_eq!(hear(&client), b"hello");
+        let clients: Vec<UdpSocket> = (0..9).map(|_| client(address)).collect();
+        clients.iter().for_each(|client| assert_eq!(client.send(b"hello").unwrap(), 5));
+        clients.iter().for_each(|client| assert_eq!(hear(client), b"hello"));
     }
     server.running.stop();
     let client = client(server.addresses[0]);
