@@ -9,6 +9,7 @@ mod memory;
 mod options;
 mod reload;
 mod secure;
+mod sweeper;
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,13 +17,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::balance::Engine;
 use crate::balance::plan::PlanError;
-use crate::balance::status::{Change, Source, Subject};
 use crate::clock::Clock;
 use crate::config::{Config, Problems};
 use crate::dns::handler::NoSecret;
@@ -42,6 +41,7 @@ use memory::Memory;
 pub use options::{dns_options, http_options, mirror_options, token_keys, zones};
 pub use secure::Secure;
 use secure::{SecureDns, show_http};
+use sweeper::{log_changes, sweep};
 
 /// Why Athena cannot start, or a reload was refused.
 #[derive(Debug, thiserror::Error)]
@@ -296,39 +296,6 @@ fn hosts(config: &Config) -> Vec<resolve::Host> {
         refresh: host.refresh,
     };
     config.hosts.iter().map(host).collect()
-}
-
-/// Lets silence count: sleeps until the engine would have something to do, or is told that it has sooner.
-async fn sweep(engine: Arc<Engine>, clock: Clock) {
-    let sooner = Arc::new(Notify::new());
-    let wake = Arc::clone(&sooner);
-    engine.on_sooner(move || wake.notify_one());
-    loop {
-        let now = clock.now();
-        let expired = engine.expire(now);
-        log_changes(&expired.changes);
-        match expired.next {
-            Some(next) => {
-                let _ = tokio::time::timeout(next.since(clock.now()), sooner.notified()).await;
-            }
-            None => sooner.notified().await,
-        }
-    }
-}
-
-/// One line for each state that changed, at the level of who must act: an operator's own order is news, a member that is
-/// lost wants somebody soon, a farm without members wants somebody now.
-fn log_changes(changes: &[Change]) {
-    for change in changes {
-        match (&change.subject, change.axis) {
-            (Subject::Farm(_), "source") if change.to == Source::None.to_string() => error!("{change}"),
-            (Subject::Farm(_), "source") if change.to != Source::Members.to_string() => warn!("{change}"),
-            (Subject::Backend(_), "health" | "feed") if matches!(change.to.as_str(), "down" | "out") => {
-                warn!("{change}")
-            }
-            _ => info!("{change}"),
-        }
-    }
 }
 
 /// Serves `first` until SIGTERM or SIGINT. SIGHUP, or a request over HTTP, reloads what `load` gives. `started` is told once, when everything
