@@ -22,7 +22,7 @@ use arc_swap::ArcSwap;
 
 use super::algorithm::{Algorithm, Candidate};
 use super::backend::Backend;
-use super::common::{Common, TokenCounts};
+use super::common::Common;
 use super::durable::Durable;
 use super::farm::Farm;
 use super::gauge::{Gauge, Pool};
@@ -30,7 +30,6 @@ use super::moment::Moment;
 use super::name::Name;
 use super::plan::{FarmPlan, Plan, PlanError};
 use super::status::{BackendStatus, Change, FarmStatus, Source, Stated};
-use super::token::TokenKeys;
 use super::update::{Refusal, Switch, Update};
 use super::view::Machine;
 use trust::Trust;
@@ -269,21 +268,6 @@ impl Engine {
     /// by a query, and so without delay. Only the first call counts.
     pub fn on_sooner(&self, wake: impl Fn() + Send + Sync + 'static) {
         self.common.on_call(Box::new(wake));
-    }
-
-    /// Takes the keys of sticky tokens in place of those before. Takes no lock.
-    pub fn set_token_keys(&self, keys: TokenKeys) {
-        self.common.keys.store(Arc::new(keys));
-    }
-
-    /// The keys of sticky tokens in force; to sign with. Takes no lock.
-    pub fn token_keys(&self) -> Arc<TokenKeys> {
-        self.common.keys.load_full()
-    }
-
-    /// What became of sticky tokens. Takes no lock.
-    pub fn token_counts(&self) -> TokenCounts {
-        self.common.tokens.read()
     }
 
     fn wake_if_sooner(&self, truth: &Truth) {

@@ -3,6 +3,7 @@
 //!
 //! To add a key: a line here, its check in `check/`, its field in [`Config`](super::Config).
 
+mod cookie;
 mod dns;
 mod mirror;
 
@@ -255,28 +256,7 @@ pub static SECTIONS: &[Section] = &[
         ],
     },
     mirror::MIRROR,
-    Section {
-        path: &["cookie"],
-        header: "[cookie]",
-        about: "Sticky tokens, which an application signs with a key that it shares with us: as a label, as t=TOKEN, or \
-                in a cookie of a text query. Better than here, keys come from the environment: ATHENA_COOKIE__KEY and \
-                so on.",
-        keys: &[
-            key("name", Text, Nothing("\"athena\""), "The cookie's name. Left out: cookies are not read."),
-            key(
-                "key",
-                Secret,
-                Nothing("\"32 random characters or more, kept\""),
-                "Signs and verifies. Left out: no token holds.",
-            ),
-            key(
-                "former_key",
-                Secret,
-                Nothing("\"the key before it\""),
-                "Still verifies, while applications change over to the new one.",
-            ),
-        ],
-    },
+    cookie::SECTION,
     Section {
         path: &["log"],
         header: "[log]",

@@ -37,7 +37,7 @@ use super::options::Limits;
 use super::stop::{Follower, Stop};
 use super::stream::Stream;
 use super::text::{self, Asked, Kind, Page};
-use super::{Options, State, router, text_route};
+use super::{Options, State, reload, router, text_route};
 
 /// Serves what comes to `listener` until `stop` is ready; then takes no more connections, finishes open answers for as
 /// long as `limits.stop` allows, and returns. Several listeners may share a state; they share its limits.
@@ -184,6 +184,7 @@ impl Service<Request<Incoming>> for Conversation {
             Kind::Status(_) | Kind::MirrorState => http.status.count(),
             Kind::UpdatePhys | Kind::UpdateFarm | Kind::Multi => http.update.count(),
             Kind::MirrorPhys | Kind::MirrorFarm => http.update.count(),
+            Kind::Reload => http.other.count(),
         }
         if let Err(error) = check_method(request.method(), kind) {
             return self.now(refuse(error));
@@ -191,6 +192,11 @@ impl Service<Request<Incoming>> for Conversation {
         match request.uri().query() {
             None if is_form(&request) => {
                 self.later(answer_form(Arc::clone(&self.state), self.peer, kind, request))
+            }
+            query if kind == Kind::Reload => {
+                let query = query.unwrap_or("");
+                let begun = reload::begin(&self.state, &options, self.peer, query, request.headers());
+                self.later(answer_reload(begun))
             }
             query => {
                 let query = query.unwrap_or("");
@@ -324,6 +330,10 @@ async fn answer_form(
             .map_err(|_| Error::argument("the request body", "not UTF-8")),
     };
     match query {
+        Ok(query) if kind == Kind::Reload => {
+            let begun = reload::begin(&state, &state.options(), peer, &query, &parts.headers);
+            answer_reload(begun).await
+        }
         Ok(query) => answer(&state, &state.options(), peer, kind, &query, &parts.headers),
         Err(error) => {
             state.engine.count_refused();
@@ -348,6 +358,15 @@ fn answer(
         Ok(page) => respond(page),
         Err(error) => refuse(error),
     }
+}
+
+/// Answers when the reload is over; access to it was checked before.
+async fn answer_reload(begun: Result<reload::Reloading, Error>) -> Response<Body> {
+    let outcome = match begun {
+        Ok(reloading) => reload::page(reloading.await),
+        Err(error) => Err(error),
+    };
+    outcome.map_or_else(refuse, respond)
 }
 
 fn respond(page: Page) -> Response<Body> {

@@ -237,3 +237,27 @@ fn second_tries_go_elsewhere_and_make_a_member_suspect() {
     assert_eq!(athena.addresses("farm_one.athena."), address(2));
     assert_eq!(athena.tell("/ath/balance/?farm_one"), "10.0.0.2:8080\n");
 }
+
+#[test]
+fn a_cookie_section_that_cannot_work_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("athena.toml");
+    for (section, why) in [
+        ("name = \"a b\"", "cookie.name: expected the name of a cookie, found \"a b\""),
+        ("key = \"\"", "cookie.key: a key is empty; leave it out to have none"),
+        ("former_key = \"x\"", "cookie.former_key: there is no cookie.key that could have followed it"),
+        ("naem = \"x\"", "cookie.naem: unknown key; did you mean \"name\"?"),
+    ] {
+        std::fs::write(
+            &file,
+            FARM.replace("name = \"farm\"\nkey = \"athena documentation key 0000001\"", section),
+        )
+        .unwrap();
+        let problems = athena::config::load(Some(&file), &[]).unwrap_err().to_string();
+        assert!(problems.contains(why), "{problems}");
+    }
+    // What is in force is shown without the key.
+    std::fs::write(&file, FARM).unwrap();
+    let shown = athena::config::load(Some(&file), &[]).unwrap().shown;
+    assert!(shown.contains("[cookie]") && !shown.contains(KEY), "{shown}");
+}

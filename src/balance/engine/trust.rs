@@ -1,5 +1,5 @@
-//! Whom a farm trusts: what tokens, KEYs and second tries need of it, and the suspicions in force. Every method runs under
-//! the engine's lock.
+//! Whom a farm trusts: what tokens, KEYs and second tries need of it, and the suspicions in force. Every
+//! method of the truth runs under the engine's lock.
 
 #[cfg(test)]
 mod tests;
@@ -12,14 +12,16 @@ use std::time::Duration;
 
 use super::super::algorithm::Candidate;
 use super::super::backend::{Unavailable, span};
+use super::super::common::TokenCounts;
 use super::super::moment::Moment;
 use super::super::plan::FarmPlan;
 use super::super::random::hash_key;
 use super::super::status::{Change, Subject};
 use super::super::sticky::{Rendezvous, Standing};
 use super::super::suspicion::{Evidence, Ledger, Suspicion};
+use super::super::token::TokenKeys;
 use super::super::update::Switch;
-use super::{FarmTruth, Look, Truth};
+use super::{Engine, FarmTruth, Look, Truth};
 
 /// See the module's head.
 pub(super) struct Trust {
@@ -75,6 +77,23 @@ impl Trust {
     /// Why a member is suspect, if it is.
     pub(super) fn evidence(&self, place: usize) -> Option<Evidence> {
         self.suspicion(place).map(|suspicion| suspicion.evidence)
+    }
+}
+
+impl Engine {
+    /// Takes the keys of sticky tokens in place of those before. Takes no lock.
+    pub fn set_token_keys(&self, keys: TokenKeys) {
+        self.common.keys.store(Arc::new(keys));
+    }
+
+    /// The keys of sticky tokens in force; to sign with. Takes no lock.
+    pub fn token_keys(&self) -> Arc<TokenKeys> {
+        self.common.keys.load_full()
+    }
+
+    /// What became of sticky tokens. Takes no lock.
+    pub fn token_counts(&self) -> TokenCounts {
+        self.common.tokens.read()
     }
 }
 
