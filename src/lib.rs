@@ -4,3 +4,4 @@
 pub mod balance;
 pub mod clock;
 pub mod metrics;
+pub mod simulate;

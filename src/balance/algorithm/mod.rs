@@ -7,6 +7,7 @@
 //! To add a rule: a file beside this one, a line in [`ALGORITHMS`]. Configuration, help, documentation, dashboard,
 //! simulator and the battery of tests iterate that table.
 
+mod adaptive;
 mod failover;
 mod hash;
 mod least_load;
@@ -138,6 +139,7 @@ pub struct AlgorithmSpec {
 
 /// Every rule there is.
 pub static ALGORITHMS: &[AlgorithmSpec] = &[
+    adaptive::SPEC,
     least_load::SPEC,
     two_choices::SPEC,
     round_robin::SPEC,
