@@ -92,6 +92,8 @@ pub struct DnsMetrics {
     pub tcp_refused: Counter,
     /// Replies that could not be sent.
     pub send_failed: Counter,
+    /// Calls to receive that failed; a query may or may not be lost.
+    pub receive_failed: Counter,
 }
 
 impl DnsMetrics {

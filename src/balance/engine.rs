@@ -4,18 +4,23 @@
 //! a query never does: it holds an `Arc<Farm>` and reads that farm's view. Nothing waits while the lock is held.
 
 mod carry;
+mod durable;
+mod memory;
 mod reports;
+#[cfg(test)]
+mod tests;
 mod views;
 
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use arc_swap::ArcSwap;
 
 use super::algorithm::{Algorithm, Candidate};
 use super::backend::Backend;
+use super::durable::Durable;
 use super::farm::{Farm, Machine};
 use super::gauge::{Gauge, Pool};
 use super::moment::Moment;
@@ -30,7 +35,9 @@ pub struct Engine {
     /// Farms and machines by name, for those who have no `Arc` of them yet.
     roster: ArcSwap<Roster>,
     counters: Counters,
+    administration: durable::Administration,
     started: Moment,
+    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 #[derive(Default)]
@@ -54,19 +61,23 @@ struct Truth {
     farm_index: HashMap<Name, usize>,
     /// When to look at what next: earliest first. An entry may be early, never late.
     agenda: BinaryHeap<std::cmp::Reverse<(Moment, Look)>>,
+    /// What the last `expire` gave as its next moment; `None`: never.
+    promised: Option<Moment>,
     /// Farms whose view must be made anew, those that others fall back on first.
     dirty: BTreeSet<(usize, usize)>,
     /// What changed, for whoever called.
     changes: Vec<Change>,
+    /// What people decided.
+    ledger: durable::Ledger,
 }
 
 /// What the agenda asks to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Look {
     /// A member that may have been silent for too long: farm, member.
-    Silence(usize, usize),
+    Silence(u32, u32),
     /// A farm with members in slow start.
-    SlowStart(usize),
+    SlowStart(u32),
 }
 
 /// The truth about one farm.
@@ -117,6 +128,8 @@ struct Place {
 pub struct Applied {
     /// States that changed, in order.
     pub changes: Vec<Change>,
+    /// Decisions in it, also those that confirm what held before: what other Athenas are to be told.
+    pub records: Vec<Durable>,
 }
 
 /// What the passing of time did.
@@ -153,18 +166,33 @@ impl Engine {
     pub fn new(plan: Plan, now: Moment) -> Result<Self, Vec<PlanError>> {
         let truth = carry::truth(plan, None, now)?;
         let roster = ArcSwap::from_pointee(truth.roster());
-        Ok(Self { truth: Mutex::new(truth), roster, counters: Counters::default(), started: now })
+        Ok(Self {
+            truth: Mutex::new(truth),
+            roster,
+            counters: Counters::default(),
+            administration: durable::Administration::default(),
+            started: now,
+            wake: OnceLock::new(),
+        })
     }
 
     /// Takes another plan. What keeps its name keeps its states, statistics, rotation and counters; a plan with
     /// problems is refused and the old one goes on.
     pub fn reload(&self, plan: Plan, now: Moment) -> Result<Reloaded, Vec<PlanError>> {
-        let mut truth = self.lock();
-        let summary = carry::summary(&truth, &plan);
-        let new = carry::truth(plan, Some(&mut truth), now)?;
-        *truth = new;
-        self.roster.store(Arc::new(truth.roster()));
-        Ok(Reloaded { summary, changes: std::mem::take(&mut truth.changes) })
+        let _turn = self.administration.turn();
+        let (reloaded, overruled) = {
+            let mut truth = self.lock();
+            let summary = carry::summary(&truth, &plan);
+            let new = carry::truth(plan, Some(&mut truth), now)?;
+            *truth = new;
+            self.roster.store(Arc::new(truth.roster()));
+            self.wake_if_sooner(&truth);
+            let overruled = std::mem::take(&mut truth.ledger.overruled);
+            (Reloaded { summary, changes: std::mem::take(&mut truth.changes) }, overruled)
+        };
+        // If this fails, the next start overrules them again.
+        let _ = self.administration.keep(&overruled);
+        Ok(reloaded)
     }
 
     /// The farm of this name, in any letter case. Takes no lock.
@@ -184,20 +212,31 @@ impl Engine {
         find(&self.roster.load().machines, name).map(|machine| machine.load_full())
     }
 
-    /// Checks all updates, then carries out all of them, or none. The next query sees them.
+    /// Checks all updates, then carries out all of them, or none. The next query sees them. Never waits, unless one
+    /// of them [is administrative](Update::is_administrative): then it blocks until that is
+    /// [kept](Self::entrust), and refuses it if it cannot be.
     pub fn apply(&self, updates: &[Update], now: Moment) -> Result<Applied, Refusal> {
-        let mut truth = self.lock();
-        if let Err(refusal) = updates.iter().try_for_each(|update| truth.check(update)) {
-            self.counters.refused.fetch_add(1, Relaxed);
-            return Err(refusal);
+        if updates.iter().any(Update::is_administrative) {
+            return self.decide(updates, now);
         }
+        let mut truth = self.lock();
+        self.check(&truth, updates)?;
+        Ok(self.carry_out(&mut truth, updates, now))
+    }
+
+    fn check(&self, truth: &Truth, updates: &[Update]) -> Result<(), Refusal> {
+        updates.iter().try_for_each(|update| truth.check(update)).inspect_err(|_| self.count_refused())
+    }
+
+    fn carry_out(&self, truth: &mut Truth, updates: &[Update], now: Moment) -> Applied {
         let mut reports = 0;
         for update in updates {
             reports += u64::from(truth.carry_out(update, now));
         }
         truth.refresh(now);
+        self.wake_if_sooner(truth);
         self.counters.reports.fetch_add(reports, Relaxed);
-        Ok(Applied { changes: std::mem::take(&mut truth.changes) })
+        Applied { changes: std::mem::take(&mut truth.changes), records: Vec::new() }
     }
 
     /// Counts an update that was refused before it came here (it could not be parsed, or its sender may not).
@@ -220,7 +259,25 @@ impl Engine {
         truth.look(now);
         truth.refresh(now);
         let next = truth.agenda.peek().map(|entry| entry.0.0);
+        truth.promised = next;
         Expired { changes: std::mem::take(&mut truth.changes), next }
+    }
+
+    /// Names who is called, under the lock and so without delay, when something is due earlier than the last
+    /// [`expire`](Self::expire) said. Only the first call counts.
+    pub fn on_sooner(&self, wake: impl Fn() + Send + Sync + 'static) {
+        let _ = self.wake.set(Box::new(wake));
+    }
+
+    fn wake_if_sooner(&self, truth: &Truth) {
+        let sooner = match (truth.agenda.peek(), truth.promised) {
+            (Some(first), Some(promised)) => first.0.0 < promised,
+            (first, None) => first.is_some(),
+            (None, Some(_)) => false,
+        };
+        if let (true, Some(wake)) = (sooner, self.wake.get()) {
+            wake();
+        }
     }
 
     /// One backend, by its name in any letter case.

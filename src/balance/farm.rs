@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::algorithm::{MemberId, Pick, Select};
+use super::algorithm::{AlgorithmSpec, MemberId, Pick, Select};
 use super::gauge::Tally;
 use super::moment::Moment;
 use super::name::Name;
@@ -80,6 +80,7 @@ pub struct View {
     pub(super) selectors: Selectors,
     pub(super) has_v4: bool,
     pub(super) has_v6: bool,
+    pub(super) algorithm: &'static AlgorithmSpec,
     /// The first farm of the fallback chain, for SRV records of lower priority.
     pub(super) backup: Option<Arc<Farm>>,
 }
@@ -123,6 +124,27 @@ impl View {
         }
     }
 
+    /// The rule that chooses.
+    pub fn algorithm(&self) -> &'static AlgorithmSpec {
+        self.algorithm
+    }
+
+    /// The farm whose members are given instead of its own, while it falls back on one.
+    pub fn relay(&self) -> Option<&Arc<Farm>> {
+        match &self.source {
+            ViewSource::Farm(farm) => Some(farm),
+            _ => None,
+        }
+    }
+
+    /// The address, host or URL that is given instead of members, while the farm falls back on one.
+    pub fn elsewhere(&self) -> Option<&Fallback> {
+        match &self.source {
+            ViewSource::Elsewhere(fallback) => Some(fallback),
+            _ => None,
+        }
+    }
+
     /// The first farm of the fallback chain.
     pub fn backup(&self) -> Option<&Arc<Farm>> {
         self.backup.as_ref()
@@ -158,8 +180,11 @@ pub struct Farm {
 #[derive(Default)]
 #[repr(align(64))]
 struct Count {
-    tickets: AtomicU64,
-    answers: AtomicU64,
+    /// A rotation for each family and one for questions without: proxies ask for A and AAAA in turn, and one rotation for
+    /// both would show each of them only every other member.
+    tickets: [AtomicU64; 3],
+    /// Answers that took no ticket here: they came from a fallback.
+    elsewhere: AtomicU64,
 }
 
 /// What a farm answers to one question.
@@ -225,9 +250,15 @@ impl Farm {
         self.view.load()
     }
 
-    /// Answers given so far.
+    /// Answers given so far, those on behalf of farms that fall back on this one included.
     pub fn answers(&self) -> u64 {
-        self.count.answers.load(Relaxed)
+        let tickets = self.count.tickets.iter().map(|count| count.load(Relaxed)).sum::<u64>();
+        tickets + self.count.elsewhere.load(Relaxed)
+    }
+
+    /// Goes on from what a process before this one counted.
+    pub(super) fn count_on(&self, answers: u64) {
+        self.count.elsewhere.fetch_add(answers, Relaxed);
     }
 
     /// Chooses for one question. Only a choice that gives an address moves the rotation and is counted.
@@ -238,13 +269,35 @@ impl Farm {
 
     /// The same, with up to `most` different members, best first. Only the first of them is counted as chosen.
     pub fn choose_several(&self, ask: &Ask<'_>, most: usize, random: &mut dyn Random) -> Choice {
+        let count_elsewhere = || self.count.elsewhere.fetch_add(1, Relaxed);
+        let choice = self.at_source(ask, |farm, view| {
+            let choice = farm.choose_member(view, ask, most, random);
+            // Its own members' choices are counted by their tickets.
+            if matches!(choice, Choice::Member(_)) && !std::ptr::eq(farm, self) {
+                count_elsewhere();
+            }
+            choice
+        });
+        if matches!(choice, Choice::Elsewhere(_)) {
+            count_elsewhere();
+        }
+        choice
+    }
+
+    /// Everybody who may be chosen, best first as the rule sees them now. Moves no rotation and counts nothing: it tells
+    /// what a choice would look at.
+    pub fn rank(&self, ask: &Ask<'_>, random: &mut dyn Random) -> Choice {
+        self.at_source(ask, |farm, view| farm.rank_members(view, ask, random))
+    }
+
+    /// Asks `members` of the farm whose members are given, or tells what there is instead.
+    #[inline]
+    fn at_source(&self, ask: &Ask<'_>, members: impl FnOnce(&Self, Guard<Arc<View>>) -> Choice) -> Choice {
         let view = self.view.load();
-        let choice = match &view.source {
-            ViewSource::Members => self.choose_member(view, ask, most, random),
+        match &view.source {
+            ViewSource::Members => members(self, view),
             ViewSource::Farm(farm) => match farm.view.load() {
-                view if matches!(view.source, ViewSource::Members) => {
-                    farm.choose_member(view, ask, most, random)
-                }
+                view if matches!(view.source, ViewSource::Members) => members(farm, view),
                 // It lost its last member a moment ago; our own view is about to follow.
                 _ => Choice::Nobody,
             },
@@ -254,11 +307,23 @@ impl Farm {
                 Some(family) if !view.has(family) && (view.has_v4 || view.has_v6) => Choice::NoAddress,
                 _ => Choice::Nobody,
             },
-        };
-        if matches!(choice, Choice::Member(_) | Choice::Elsewhere(_)) {
-            self.count.answers.fetch_add(1, Relaxed);
         }
-        choice
+    }
+
+    fn tickets(&self, family: Option<Family>) -> &AtomicU64 {
+        &self.count.tickets[family.map_or(0, |family| 1 + family as usize)]
+    }
+
+    fn rank_members(&self, view: Guard<Arc<View>>, ask: &Ask<'_>, random: &mut dyn Random) -> Choice {
+        let Some(select) = view.select(ask.family) else { return Choice::NoAddress };
+        let pick = Pick { now: ask.now, ticket: self.tickets(ask.family).load(Relaxed), key: ask.key };
+        let mut order = Vec::new();
+        select.rank(&pick, random, &mut order);
+        if order.is_empty() {
+            return Choice::Nobody;
+        }
+        let first = order.remove(0);
+        Choice::Member(Chosen { view, first, spares: order })
     }
 
     fn choose_member(
@@ -269,7 +334,7 @@ impl Farm {
         random: &mut dyn Random,
     ) -> Choice {
         let Some(select) = view.select(ask.family) else { return Choice::NoAddress };
-        let ticket = self.count.tickets.fetch_add(1, Relaxed);
+        let ticket = self.tickets(ask.family).fetch_add(1, Relaxed);
         let pick = Pick { now: ask.now, ticket, key: ask.key };
         let Some(first) = select.select(&pick, random) else { return Choice::Nobody };
         let mut spares = Vec::new();

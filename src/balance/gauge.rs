@@ -42,9 +42,9 @@ impl AtomicF64 {
     }
 }
 
-/// How often one backend was given out, over all its farms. On a cache line of its own: every choice writes it.
+/// How often one backend was given out, over all its farms. Every choice writes one; a cache line for each would cost a
+/// large configuration more memory than the sharing of lines costs time.
 #[derive(Debug, Default)]
-#[repr(align(64))]
 pub struct Tally(AtomicU64);
 
 impl Tally {
@@ -52,6 +52,11 @@ impl Tally {
     #[inline]
     pub fn count(&self) {
         self.0.fetch_add(1, Relaxed);
+    }
+
+    /// Goes on from what a process before this one counted.
+    pub fn count_on(&self, answers: u64) {
+        self.0.fetch_add(answers, Relaxed);
     }
 
     /// Answers so far.
@@ -118,6 +123,11 @@ impl Gauge {
     pub fn report(&self, load: f64) {
         self.load.set(load);
         self.forgive();
+    }
+
+    /// Goes on from `handed_out` answers since the report.
+    pub fn count_on(&self, handed_out: u64) {
+        self.baseline.store(self.tally.answers().saturating_sub(handed_out), Relaxed);
     }
 
     /// Starts to count answers anew.

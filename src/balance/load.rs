@@ -9,7 +9,7 @@ use std::fmt;
 use winnow::ascii::{float, multispace0};
 use winnow::combinator::preceded;
 use winnow::combinator::{
-    Infix, Prefix, alt, cut_err, delimited, dispatch, expression, fail, peek, separated,
+    Infix, Prefix, cut_err, delimited, dispatch, expression, fail, opt, peek, separated,
 };
 use winnow::error::{ContextError, ErrMode, StrContext, StrContextValue};
 use winnow::prelude::*;
@@ -265,21 +265,19 @@ impl Token {
     }
 }
 
-/// Depth of nesting, signs and powers counted as well: what the parser's recursion follows.
+/// How deep the parser's recursion will be: parentheses that are open, signs in a row, and powers.
 fn depth(text: &str) -> usize {
-    let mut open = 0usize;
-    let mut run = 0usize;
-    let mut deepest = 0;
+    let (mut open, mut signs, mut powers, mut deepest) = (0usize, 0, 0, 0);
     for byte in text.bytes() {
         match byte {
             b'(' => open += 1,
             b')' => open = open.saturating_sub(1),
-            b'-' | b'+' | b'^' => run += 1,
-            b' ' | b'\t' | b'\n' | b'\r' => {}
-            _ if byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.' => {}
-            _ => run = 0,
+            b'-' | b'+' => signs += 1,
+            b'^' => powers += 1,
+            byte if byte.is_ascii_whitespace() => {}
+            _ => signs = 0,
         }
-        deepest = deepest.max(open + run / 2);
+        deepest = deepest.max(open + signs + powers);
     }
     deepest
 }
@@ -301,13 +299,17 @@ fn sum(input: &mut &str) -> ModalResult<Steps> {
         operand
     }
     expression(delimited(multispace0, operand, multispace0))
-        .prefix(preceded(
-            multispace0,
-            dispatch! {any;
-                '-' => Prefix(30, |_: &mut _, operand| Ok(negate(operand))),
-                '+' => Prefix(30, |_: &mut _, operand| Ok(operand)),
-                _ => fail,
-            },
+        // Tried when there is no operand, so if it fails as well, something is wrong here.
+        .prefix(cut_err(
+            preceded(
+                multispace0,
+                dispatch! {any;
+                    '-' => Prefix(30, |_: &mut _, operand| Ok(negate(operand))),
+                    '+' => Prefix(30, |_: &mut _, operand| Ok(operand)),
+                    _ => fail,
+                },
+            )
+            .context(StrContext::Expected(StrContextValue::Description(OPERANDS))),
         ))
         .infix(dispatch! {any;
             '+' => Infix::Left(10, |_: &mut _, left, right| Ok(join(left, right, Binary::Add))),
@@ -320,15 +322,15 @@ fn sum(input: &mut &str) -> ModalResult<Steps> {
         .parse_next(input)
 }
 
+const OPERANDS: &str = "a number, a statistic, a function or '('";
+
 fn operand(input: &mut &str) -> ModalResult<Steps> {
-    let words = "a number, a statistic, a function or '('";
     dispatch! {peek(any);
         '(' => delimited('(', cut_err(formula), close),
         '0'..='9' | '.' => float.map(|number: f64| vec![Token::Step(Step::Number(number))]),
         'a'..='z' | 'A'..='Z' | '_' => name_or_function,
         _ => fail,
     }
-    .context(StrContext::Expected(StrContextValue::Description(words)))
     .parse_next(input)
 }
 
@@ -339,8 +341,7 @@ fn close(input: &mut &str) -> ModalResult<char> {
 fn name_or_function(input: &mut &str) -> ModalResult<Steps> {
     let name = take_while(1.., |character: char| character.is_ascii_alphanumeric() || character == '_')
         .parse_next(input)?;
-    let call: ModalResult<char> = preceded(multispace0, alt(('(', fail))).parse_next(input);
-    if call.is_err() {
+    if opt(preceded(multispace0, '(')).parse_next(input)?.is_none() {
         return Ok(vec![Token::Name(name.to_owned())]);
     }
     let (function, most) = match name {
@@ -378,5 +379,117 @@ fn expected(error: &ContextError) -> String {
     match parts.next() {
         Some(first) => format!("expected {first}"),
         None => "expected an operator or the end".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::statistics::Amount;
+    use super::*;
+
+    fn statistics(pairs: &[(&str, f64)]) -> Statistics {
+        let mut statistics = Statistics::default();
+        for (name, value) in pairs {
+            statistics.change(&StatisticName::parse(name).unwrap(), Amount::Set(*value));
+        }
+        statistics
+    }
+
+    fn value(text: &str) -> f64 {
+        let reported = statistics(&[("l", 2.0), ("u", 0.5), ("queue", 100.0), ("c", 3.0)]);
+        match Formula::parse(text).unwrap().work_out(&reported, 4.0) {
+            Worked::Load(load) => load,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn formulas_mean_what_mathematics_means() {
+        for (text, expected) in [
+            ("l", 2.0),
+            ("0.7*u + 0.3*queue/50", 0.95),
+            ("1 + 2 * 3", 7.0),
+            ("(1+2)*3", 9.0),
+            ("2 - 3 - 4", -5.0),
+            ("24 / 4 / 2", 3.0),
+            ("2^3^2", 512.0),
+            ("-2^2", -4.0),
+            ("2^-1", 0.5),
+            ("--2", 2.0),
+            ("- ( 1 ) + 3", 2.0),
+            ("min(l, u, c)", 0.5),
+            ("max ( l , queue )", 100.0),
+            ("sqrt(queue) + abs(-3)", 13.0),
+            ("ln(exp(1))", 1.0),
+            ("1e3*.5", 500.0),
+            ("queue / w", 25.0),
+            ("maximum_is_a_name*0 + 1", f64::NAN),
+        ] {
+            if expected.is_nan() {
+                let formula = Formula::parse(text).unwrap();
+                assert!(matches!(formula.work_out(&statistics(&[]), 1.0), Worked::Missing(_)), "{text}");
+            } else {
+                assert!((value(text) - expected).abs() < 1e-12, "{text} = {}", value(text));
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_statistic_is_named_and_a_result_that_is_not_finite_is_known_as_such() {
+        let formula = Formula::parse("l / queue").unwrap();
+        let missing = formula.work_out(&statistics(&[("l", 1.0)]), 1.0);
+        assert_eq!(missing, Worked::Missing(&StatisticName::parse("queue").unwrap()));
+        let by_zero = formula.work_out(&statistics(&[("l", 1.0), ("queue", 0.0)]), 1.0);
+        assert_eq!(by_zero, Worked::NotFinite);
+        let root = Formula::parse("max(1, sqrt(0 - l))").unwrap();
+        assert_eq!(root.work_out(&statistics(&[("l", 1.0)]), 1.0), Worked::NotFinite);
+    }
+
+    #[test]
+    fn statistics_are_listed_once() {
+        let formula = Formula::parse("c + l*c + min(l, w)").unwrap();
+        let names: Vec<_> = formula.statistics().into_iter().map(StatisticName::as_str).collect();
+        assert_eq!(names, ["c", "l"]);
+    }
+
+    #[test]
+    fn errors_say_where_and_what_would_be_right() {
+        for (text, expected) in [
+            ("", "a formula is empty"),
+            ("l +", "at character 4 (\"\"): expected a number, a statistic, a function or '('"),
+            ("(l", "at character 3 (\"\"): expected `)`"),
+            ("l l", "at character 3 (\"l\"): expected an operator or the end"),
+            ("sin(l)", "at character 5 (\"l)\"): expected one of the functions min max abs sqrt exp ln"),
+            ("abs(l, c)", "at character 6 (\", c)\"): expected `)`"),
+            ("Load", "\"Load\": a statistic's name is [a-z][a-z0-9_]{0,31}"),
+            ("l + h", "\"h\": this code is a word, not a number"),
+            ("t", "\"t\": this is 0 whenever a report arrives"),
+        ] {
+            assert_eq!(Formula::parse(text).unwrap_err().to_string(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn nesting_and_length_are_limited_so_that_the_parser_cannot_be_exhausted() {
+        let deep = format!("{}l{}", "(".repeat(500), ")".repeat(500));
+        assert_eq!(Formula::parse(&deep), Err(FormulaError::TooDeep));
+        assert_eq!(Formula::parse(&"-".repeat(1000)), Err(FormulaError::TooDeep));
+        assert_eq!(Formula::parse(&"1^".repeat(400)), Err(FormulaError::TooDeep));
+        assert_eq!(Formula::parse(&"l+".repeat(2000)), Err(FormulaError::TooLong));
+        assert!(Formula::parse(&format!("{}l", "l+".repeat(500))).is_ok());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics(text in ".{0,80}") {
+            let _ = Formula::parse(&text);
+        }
+
+        #[test]
+        fn what_looks_like_a_formula_does_not_panic_either(text in "[-+*/^(),.a-c0-2 minx]{0,60}") {
+            if let Ok(formula) = Formula::parse(&text) {
+                let _ = formula.work_out(&statistics(&[("b", 1e300), ("c", -1.0), ("n", 0.0)]), 1.0);
+            }
+        }
     }
 }

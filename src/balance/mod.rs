@@ -8,6 +8,7 @@
 //! | [`engine`] | farms and backends by name: apply, expire, reload, status |
 //! | [`plan`] | what the engine is told to be |
 //! | [`update`] | what may change, and why a change is refused |
+//! | [`durable`] | what outlives the process, as data |
 //! | [`status`] | what the engine knows, copied out |
 //! | [`farm`] | members as queries see them; `choose()` is what everything asks |
 //! | [`gauge`] | the few numbers that reports write while choices read |
@@ -17,6 +18,7 @@
 
 pub mod algorithm;
 mod backend;
+pub mod durable;
 pub mod engine;
 pub mod farm;
 pub mod gauge;

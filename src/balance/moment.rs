@@ -20,6 +20,11 @@ impl Moment {
         Self(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX))
     }
 
+    /// The moment so many nanoseconds after the Unix epoch: the other way round from [`nanos`](Self::nanos).
+    pub fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
     /// The time since the Unix epoch.
     pub fn unix(self) -> Duration {
         Duration::from_nanos(self.0)

@@ -5,6 +5,7 @@
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::sync::Arc;
 
 /// Longest name, in octets.
 pub const MAX_NAME: usize = 32;
@@ -12,9 +13,9 @@ pub const MAX_NAME: usize = 32;
 /// Labels that have a meaning below a farm or the apex (`dns.md`); no farm bears these names.
 pub const RESERVED: [&str; 4] = ["phys", "all", "spares", "again"];
 
-/// The checked, lower-case name of a farm or a backend.
+/// The checked, lower-case name of a farm or a backend. A copy shares the text: names stand in many tables.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name(Box<str>);
+pub struct Name(Arc<str>);
 
 /// Why a text is no [`Name`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

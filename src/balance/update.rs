@@ -65,6 +65,11 @@ pub const MAX_WEIGHT: f64 = 1e6;
 /// Smallest weight but 0.
 pub const MIN_WEIGHT: f64 = 1e-6;
 
+/// Whether a backend may have this weight.
+pub fn is_weight(weight: f64) -> bool {
+    weight == 0.0 || (MIN_WEIGHT..=MAX_WEIGHT).contains(&weight)
+}
+
 /// One change that somebody asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Update {
@@ -72,6 +77,16 @@ pub enum Update {
     Backend(BackendUpdate),
     /// About one farm.
     Farm(FarmUpdate),
+}
+
+impl Update {
+    /// Whether only people may say this; such an update may have to wait for a disk.
+    pub fn is_administrative(&self) -> bool {
+        match self {
+            Self::Backend(update) => update.is_administrative(),
+            Self::Farm(update) => update.switch.is_some(),
+        }
+    }
 }
 
 /// What a report or a person says about one backend. What is not named stays as it is.
@@ -162,6 +177,9 @@ pub enum Refusal {
         /// How many there may be.
         limit: usize,
     },
+    /// A decision that could not be kept where a crash does not reach it. Not the sender's fault.
+    #[error("the change could not be stored: {0}, nothing was changed")]
+    NotStored(String),
 }
 
 macro_rules! words {

@@ -9,6 +9,8 @@
 //! Without a key the choice is random by weight. Cost: one hash and one draw a member, or one look-up. Not when: clients
 //! need no memory; then `least-load` balances better.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use super::super::random::mix;
@@ -30,6 +32,8 @@ const LOOK_AT_ALL: usize = 9;
 const PLACES: usize = 100;
 /// Largest table.
 const LARGEST: usize = 1 << 21;
+/// Places of a key in the table that are tried before its excess goes anywhere.
+const ATTEMPTS: u64 = 16;
 /// Recent answers a member is allowed beyond its bound, and before which there is none.
 const SLACK: f64 = 16.0;
 /// Recent answers are halved when there are this many a member.
@@ -117,13 +121,14 @@ impl Prepared {
         &self.seats[self.table[place as usize] as usize]
     }
 
-    fn best(&self, key: u64) -> Option<&Seat> {
-        if !self.table.is_empty() {
-            // A key's further places are as even as its first. After many full ones the first must do.
-            let mut places = (0..16).map(|attempt| self.place(key, attempt));
-            return places.find(|seat| !self.is_full(seat)).or_else(|| Some(self.place(key, 0)));
+    /// The first in the key's own order that is not full. The order behind a table is cut short: what a key has in
+    /// excess of so many members' bounds goes anywhere.
+    fn best(&self, key: u64, random: &mut dyn Random) -> Option<&Seat> {
+        if self.table.is_empty() {
+            return self.least(key, |seat| !self.is_full(seat)).or_else(|| self.least(key, |_| true));
         }
-        self.least(key, |seat| !self.is_full(seat)).or_else(|| self.least(key, |_| true))
+        let mut places = (0..ATTEMPTS).map(|attempt| self.place(key, attempt));
+        places.find(|seat| !self.is_full(seat)).or_else(|| Some(&self.seats[self.alias.draw(random)]))
     }
 
     fn least(&self, key: u64, take: impl Fn(&Seat) -> bool) -> Option<&Seat> {
@@ -132,39 +137,32 @@ impl Prepared {
     }
 }
 
-/// Maglev's table: members take turns, by weight, to claim the next free place of their own permutation.
+/// Maglev's table: members take turns, by weight, to claim the next free place of their own permutation. Whose turn it
+/// is, the earliest deadline says, so that a heavy member among many light ones costs no empty rounds.
 fn maglev(candidates: &[Candidate]) -> Box<[u32]> {
-    let size = prime_at_least((candidates.len() * PLACES).min(LARGEST).max(candidates.len() * 2)) as u64;
-    let most = candidates.iter().map(|candidate| candidate.weight).fold(0.0, f64::max);
-    struct Walk {
-        next: u64,
-        step: u64,
-        due: f64,
-    }
-    let mut walks: Vec<Walk> = candidates
-        .iter()
-        .map(|candidate| Walk {
-            next: mix(candidate.seed) % size,
-            step: mix(candidate.seed ^ 0x5bd1_e995) % (size - 1) + 1,
-            due: 0.0,
-        })
-        .collect();
     const FREE: u32 = u32::MAX;
+    // The size may not follow the candidates, or a member that goes would move every key: it follows the farm's own
+    // size, whose trace is the last candidate's place, in steps of two.
+    let members = candidates.last().map_or(0, |last| last.id.0 as usize + 1).next_power_of_two();
+    let size = prime_at_least((members * PLACES).min(LARGEST).max(members * 2)) as u64;
+    let sum: f64 = candidates.iter().map(|candidate| candidate.weight).sum();
+    // Between two turns of a member, in a time in which the whole table takes 2^40.
+    let pace = |candidate: &Candidate| ((sum / candidate.weight) * (1u64 << 40) as f64 / size as f64) as u64;
+    let mut turns: BinaryHeap<Reverse<(u64, u32)>> =
+        candidates.iter().zip(0..).map(|(candidate, index)| Reverse((pace(candidate) / 2, index))).collect();
+    let step = |candidate: &Candidate| mix(candidate.seed ^ 0x5bd1_e995) % (size - 1) + 1;
+    let mut next: Vec<u64> = candidates.iter().map(|candidate| mix(candidate.seed) % size).collect();
     let mut table = vec![FREE; size as usize];
-    let mut left = size;
-    while left > 0 {
-        for (index, (walk, candidate)) in walks.iter_mut().zip(candidates).enumerate() {
-            walk.due += candidate.weight / most;
-            if walk.due < 1.0 || left == 0 {
-                continue;
-            }
-            walk.due -= 1.0;
-            while table[walk.next as usize] != FREE {
-                walk.next = (walk.next + walk.step) % size;
-            }
-            table[walk.next as usize] = index as u32;
-            left -= 1;
+    for _ in 0..size {
+        let Some(mut turn) = turns.peek_mut() else { break };
+        let Reverse((due, index)) = *turn;
+        let candidate = &candidates[index as usize];
+        let place = &mut next[index as usize];
+        while table[*place as usize] != FREE {
+            *place = (*place + step(candidate)) % size;
         }
+        table[*place as usize] = index;
+        *turn = Reverse((due.saturating_add(pace(candidate).max(1)), index));
     }
     table.into()
 }
@@ -172,7 +170,9 @@ fn maglev(candidates: &[Candidate]) -> Box<[u32]> {
 /// The first prime from `least` on; at least 11.
 fn prime_at_least(least: usize) -> usize {
     let is_prime = |number: &usize| {
-        (2..).take_while(|divisor| divisor * divisor <= *number).all(|divisor| number % divisor != 0)
+        (2..)
+            .take_while(|divisor| divisor * divisor <= *number)
+            .all(|divisor| !number.is_multiple_of(divisor))
     };
     (least.max(11)..).find(is_prime).expect("there are primes without end")
 }
@@ -185,7 +185,7 @@ impl Select for Prepared {
         if pick.key.is_empty() {
             return Some(self.seats[self.alias.draw(random)].id);
         }
-        let seat = self.best(hash(pick.key))?;
+        let seat = self.best(hash(pick.key), random)?;
         self.count(seat);
         Some(seat.id)
     }

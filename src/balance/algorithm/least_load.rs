@@ -103,43 +103,35 @@ pub fn shares_by_load(contenders: &[Contender], answer_load: f64) -> Vec<(Member
     contenders.iter().zip(rooms).map(|(one, room)| (one.id, share(room))).collect()
 }
 
-/// Keeps the least of what it is shown; of equal ones each with the same chance.
-struct Least {
-    measure: f64,
-    id: MemberId,
-    equals: usize,
-}
-
-impl Least {
-    fn of<'a>(
-        mut contenders: impl Iterator<Item = &'a Contender>,
-        answer_load: f64,
-        random: &mut dyn Random,
-    ) -> Option<MemberId> {
-        let first = contenders.next()?;
-        let mut least = Self { measure: first.measure(answer_load), id: first.id, equals: 1 };
-        for contender in contenders {
-            let measure = contender.measure(answer_load);
-            if measure < least.measure {
-                least = Self { measure, id: contender.id, equals: 1 };
-            } else if measure == least.measure {
-                least.equals += 1;
-                if random.below(least.equals) == 0 {
-                    least.id = contender.id;
-                }
-            }
-        }
-        Some(least.id)
+/// The least of up to [`LOOK_AT_ALL`] contenders; of equal ones each with the same chance. Measures first, then compares:
+/// no branch depends on a load, and a tie costs one random number however many share it.
+fn least<'a>(
+    contenders: impl Iterator<Item = &'a Contender> + Clone,
+    answer_load: f64,
+    random: &mut dyn Random,
+) -> Option<MemberId> {
+    let mut room = [0.0; LOOK_AT_ALL];
+    let mut count = 0;
+    for (measure, contender) in room.iter_mut().zip(contenders.clone()) {
+        *measure = contender.measure(answer_load);
+        count += 1;
     }
+    let measures = &room[..count];
+    let lesser = |least: f64, &measure: &f64| if measure < least { measure } else { least };
+    let least = measures.iter().fold(f64::INFINITY, lesser);
+    let ties = measures.iter().map(|&measure| usize::from(measure <= least)).sum();
+    let which = if ties > 1 { random.below(ties) } else { 0 };
+    let mut even = contenders.zip(measures).filter(|(_, measure)| **measure <= least);
+    even.nth(which).map(|(contender, _)| contender.id)
 }
 
 impl Select for Prepared {
     fn select(&self, _: &Pick<'_>, random: &mut dyn Random) -> Option<MemberId> {
         match &self.alias {
-            None => Least::of(self.contenders.iter(), self.answer_load, random),
+            None => least(self.contenders.iter(), self.answer_load, random),
             Some(alias) => {
                 let drawn: [usize; SAMPLE] = std::array::from_fn(|_| alias.draw(random));
-                Least::of(drawn.iter().map(|&index| &self.contenders[index]), self.answer_load, random)
+                least(drawn.iter().map(|&index| &self.contenders[index]), self.answer_load, random)
             }
         }
     }

@@ -11,7 +11,10 @@ use super::super::name::Name;
 use super::super::plan::{FarmPlan, Plan, PlanError};
 use super::super::status::{Source, Stated};
 use super::super::update::Switch;
-use super::{FarmTruth, Place, Truth, views};
+use super::{FarmTruth, Place, Truth, durable, views};
+
+/// Gauges by farm and backend, each with the statistic that the formula missed.
+type Gauges = HashMap<(Name, Name), (Arc<Gauge>, Option<String>)>;
 
 /// Builds the truth of a plan, taking from `old` whatever keeps its name. `old` is untouched if the plan is refused,
 /// and to be thrown away if it is not.
@@ -22,9 +25,11 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
     }
     let mut old_backends: HashMap<Name, Backend> = HashMap::new();
     let mut old_farms: HashMap<Name, FarmTruth> = HashMap::new();
-    // Gauges by farm and backend, so that loads and what was handed out since go on.
-    let mut gauges: HashMap<(Name, Name), (Arc<Gauge>, Option<String>)> = HashMap::new();
+    // So that loads and what was handed out since go on.
+    let mut gauges = Gauges::new();
+    let mut ledger = durable::Ledger::default();
     if let Some(old) = old {
+        ledger = std::mem::take(&mut old.ledger);
         let backends = std::mem::take(&mut old.backends);
         for farm in std::mem::take(&mut old.farms) {
             for place in &farm.members {
@@ -59,8 +64,10 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
         farms: Vec::with_capacity(plan.farms.len()),
         farm_index,
         agenda: BinaryHeap::new(),
+        promised: None,
         dirty: BTreeSet::new(),
         changes: Vec::new(),
+        ledger,
     };
     for (plan, rank) in plan.farms.into_iter().zip(ranks) {
         let old = old_farms.remove(&plan.name);
@@ -68,6 +75,7 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
         truth.farms.push(farm);
     }
     truth.connect();
+    truth.abide(now);
     truth.settle(now);
     Ok(truth)
 }
@@ -78,7 +86,7 @@ impl Truth {
         plan: FarmPlan,
         rank: usize,
         old: Option<FarmTruth>,
-        gauges: &HashMap<(Name, Name), (Arc<Gauge>, Option<String>)>,
+        gauges: &Gauges,
         now: Moment,
     ) -> FarmTruth {
         let same_load = old.as_ref().is_some_and(|old| old.plan.load == plan.load);
@@ -151,7 +159,7 @@ impl Truth {
     }
 
     /// Looks at everybody once: loads, feeds, agenda, views.
-    fn settle(&mut self, now: Moment) {
+    pub(super) fn settle(&mut self, now: Moment) {
         for index in 0..self.backends.len() {
             let backend = &mut self.backends[index];
             let feed = backend.feed_for(backend.expect, now);
@@ -178,6 +186,7 @@ fn empty_view() -> View {
     View {
         ttl: 0,
         answers: 1,
+        algorithm: crate::balance::algorithm::DEFAULT,
         members: Box::default(),
         source: ViewSource::Nobody,
         selectors: Selectors::default(),

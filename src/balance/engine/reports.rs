@@ -10,7 +10,7 @@ use super::super::moment::Moment;
 use super::super::statistics::{MAX_KEPT, StatisticName};
 use super::super::status::{Change, Subject};
 use super::super::update::{
-    Admin, BackendUpdate, FarmUpdate, Feed, Health, MAX_WEIGHT, MIN_WEIGHT, Refusal, Update, WeightChange,
+    Admin, BackendUpdate, FarmUpdate, Feed, Health, Refusal, Switch, Update, WeightChange, is_weight,
 };
 use super::{Look, Truth};
 
@@ -46,9 +46,7 @@ impl Truth {
             }
         }
         match update.weight {
-            Some(WeightChange::Override(weight))
-                if weight != 0.0 && !(MIN_WEIGHT..=MAX_WEIGHT).contains(&weight) =>
-            {
+            Some(WeightChange::Override(weight)) if !is_weight(weight) => {
                 Err(Refusal::Weight { backend: name(), weight })
             }
             _ => Ok(()),
@@ -67,14 +65,21 @@ impl Truth {
     }
 
     fn carry_out_farm(&mut self, update: &FarmUpdate, now: Moment) {
-        let Some(&index) = self.farm_index.get(&update.farm) else { return };
+        if let (Some(&index), Some(switch)) = (self.farm_index.get(&update.farm), update.switch) {
+            self.set_switch(index, switch, BY_AN_OPERATOR, now);
+        }
+    }
+
+    pub(super) fn set_switch(&mut self, index: usize, switch: Switch, why: &str, now: Moment) {
         let farm = &mut self.farms[index];
-        let Some(switch) = update.switch.filter(|&switch| switch != farm.switch) else { return };
+        if switch == farm.switch {
+            return;
+        }
         let (from, to) = (farm.switch.to_string(), switch.to_string());
         let subject = Subject::Farm(farm.plan.name.clone());
         farm.switch = switch;
         farm.switch_since = now;
-        self.changes.push(Change { subject, axis: "switch", from, to, why: "set by an operator".to_owned() });
+        self.changes.push(Change { subject, axis: "switch", from, to, why: why.to_owned() });
         self.mark_dirty(index);
     }
 
@@ -82,10 +87,14 @@ impl Truth {
         let Some(&index) = self.backend_index.get(&update.backend) else { return false };
         let was_available = self.is_in_service(index);
         if let Some(admin) = update.admin {
-            self.set_admin(index, admin, now);
+            self.set_admin(index, admin, BY_AN_OPERATOR, now);
         }
         if let Some(change) = update.weight {
-            self.set_weight(index, change);
+            let why = match change {
+                WeightChange::Override(_) => BY_AN_OPERATOR,
+                WeightChange::Configured => "back to the configuration",
+            };
+            self.set_weight(index, change, why);
         }
         if update.health.is_some() || update.mark.is_some() {
             self.set_health(index, update.health, update.mark, now);
@@ -116,7 +125,8 @@ impl Truth {
             backend.known_since = now;
             backend.left = false;
         } else {
-            backend.last_report = Some(now);
+            // A list with decisions in it may have waited for a disk, and other reports have overtaken it.
+            backend.last_report = backend.last_report.max(Some(now));
             backend.left = update.feed == Some(Feed::Out);
             backend.reports += 1;
             backend.answers_at_report = backend.tally.answers();
@@ -184,7 +194,7 @@ impl Truth {
     }
 
     /// Shows a report to the farm's rule; `fresh`: it named a statistic of the formula.
-    fn teach(&self, farm: usize, member: usize, update: &BackendUpdate, fresh: bool, now: Moment) {
+    pub(super) fn teach(&self, farm: usize, member: usize, update: &BackendUpdate, fresh: bool, now: Moment) {
         let truth = &self.farms[farm];
         let place = &truth.members[member];
         let backend = &self.backends[place.backend];
@@ -210,7 +220,7 @@ impl Truth {
             return;
         }
         place.watched = true;
-        self.agenda.push(Reverse((backend.due(expect) + TICK, Look::Silence(farm, member))));
+        self.agenda.push(Reverse((backend.due(expect) + TICK, Look::Silence(farm as u32, member as u32))));
     }
 
     /// Carries out what the agenda holds up to `now`.
@@ -222,10 +232,12 @@ impl Truth {
             self.agenda.pop();
             match look {
                 Look::SlowStart(farm) => {
+                    let farm = farm as usize;
                     self.farms[farm].rising = false;
                     self.mark_dirty(farm);
                 }
                 Look::Silence(farm, member) => {
+                    let (farm, member) = (farm as usize, member as usize);
                     self.farms[farm].members[member].watched = false;
                     let index = self.farms[farm].members[member].backend;
                     self.note_feed(index, now);
@@ -251,7 +263,7 @@ impl Truth {
         self.changes.push(Change { subject, axis: "feed", from, to, why });
     }
 
-    fn set_admin(&mut self, index: usize, admin: Admin, now: Moment) {
+    pub(super) fn set_admin(&mut self, index: usize, admin: Admin, why: &str, now: Moment) {
         let backend = &mut self.backends[index];
         if admin == backend.admin {
             return;
@@ -260,11 +272,11 @@ impl Truth {
         let (from, to) = (backend.admin.to_string(), admin.to_string());
         backend.admin = admin;
         backend.admin_since = now;
-        self.changes.push(Change { subject, axis: "admin", from, to, why: "set by an operator".to_owned() });
+        self.changes.push(Change { subject, axis: "admin", from, to, why: why.to_owned() });
         self.mark_farms_of(index);
     }
 
-    fn set_weight(&mut self, index: usize, change: WeightChange) {
+    pub(super) fn set_weight(&mut self, index: usize, change: WeightChange, why: &str) {
         let backend = &mut self.backends[index];
         let before = backend.weight();
         backend.override_weight = match change {
@@ -276,16 +288,18 @@ impl Truth {
             return;
         }
         let subject = Subject::Backend(backend.plan.name.clone());
-        let why = match change {
-            WeightChange::Override(_) => "set by an operator",
-            WeightChange::Configured => "back to the configuration",
-        };
         let (from, to) = (before.to_string(), after.to_string());
         self.changes.push(Change { subject, axis: "weight", from, to, why: why.to_owned() });
         self.mark_farms_of(index);
     }
 
-    fn set_health(&mut self, index: usize, reported: Option<Health>, mark: Option<Health>, now: Moment) {
+    pub(super) fn set_health(
+        &mut self,
+        index: usize,
+        reported: Option<Health>,
+        mark: Option<Health>,
+        now: Moment,
+    ) {
         let backend = &mut self.backends[index];
         let (before, _) = backend.health();
         backend.reported_health = reported.unwrap_or(backend.reported_health);
@@ -320,6 +334,9 @@ impl Truth {
         self.mark_farms_of(index);
     }
 }
+
+/// Why a state changed that somebody changed here.
+const BY_AN_OPERATOR: &str = "set by an operator";
 
 /// Silence counts when it is longer than expected, not when it is as long.
 const TICK: Duration = Duration::from_nanos(1);

@@ -52,6 +52,7 @@ impl Truth {
         View {
             ttl: farm.plan.ttl,
             answers: farm.plan.answers,
+            algorithm: farm.plan.algorithm,
             has_v4: machines.iter().any(|machine| machine.v4.is_some()),
             has_v6: machines.iter().any(|machine| machine.v6.is_some()),
             members: machines,
@@ -193,7 +194,7 @@ impl Truth {
         if !farm.rising && candidates.iter().any(rises) {
             farm.rising = true;
             let step = (slow.window / SLOW_START_STEPS).max(Duration::from_millis(100));
-            self.agenda.push(Reverse((now + step, Look::SlowStart(index))));
+            self.agenda.push(Reverse((now + step, Look::SlowStart(index as u32))));
         }
     }
 
@@ -267,7 +268,7 @@ impl FarmTruth {
     /// Publishes average and highest load. Once a round, when about everybody has reported, the sum is added up anew
     /// (a running sum drifts), and members of unknown load start with nothing handed out like those that reported.
     pub(super) fn settle_pool(&mut self) {
-        if self.round > self.known.max(1) {
+        if self.round >= self.known.max(1) {
             self.round = 0;
             self.add_up();
             let unknown = self.members.iter().filter(|place| place.gauge.is_unknown());

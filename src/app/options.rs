@@ -1,0 +1,91 @@
+//! What the configuration says, in each shell's own words. The shells do not know the configuration; this is where the two
+//! vocabularies meet.
+
+use std::path::Path;
+
+use hickory_proto::rr::Name;
+
+use crate::balance::Engine;
+use crate::config::{Config, Records, Secret};
+use crate::dns::{self, CookieOptions, TcpOptions, ZoneContent, ZoneError, Zones};
+use crate::http::access::{Access, Gate, Key};
+use crate::http::{self, Limits};
+
+/// Reads the zones and binds the farms into the first of them. Gives every problem of every zone file.
+pub fn zones(config: &Config, engine: &Engine) -> Result<Zones, Vec<ZoneError>> {
+    let mut contents = Vec::new();
+    let mut problems = Vec::new();
+    for zone in &config.zones {
+        let apex = Name::from_ascii(&zone.name).expect("the configuration's check takes names of zones only");
+        let content = match &zone.records {
+            Records::File(file) => ZoneContent::load(file, &apex),
+            Records::Text(text) => ZoneContent::parse(Path::new("built in"), text, &apex),
+        };
+        match content {
+            Ok(content) => {
+                content.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+                contents.push(content);
+            }
+            Err(found) => problems.extend(found),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    Zones::new(&contents, &engine.farms())
+}
+
+/// How DNS answers.
+pub fn dns_options(config: &Config) -> dns::Options {
+    let dns = &config.dns;
+    dns::Options {
+        explain: dns.explain,
+        ecs: dns.ecs,
+        max_udp: dns.max_udp,
+        max_udp_local: dns.max_udp_local,
+        nsid: dns.nsid.as_ref().map(|nsid| nsid.as_bytes().to_vec()),
+        version: dns.version.clone(),
+        server_id: dns.id.clone(),
+        cookies: CookieOptions {
+            enabled: dns.cookies,
+            secrets: dns.cookie_secrets.iter().map(|secret| *secret.expose()).collect(),
+        },
+        tcp: TcpOptions {
+            connections: dns.tcp_connections,
+            connections_per_client: dns.tcp_connections_per_client,
+            idle: dns.tcp_idle,
+            ..TcpOptions::default()
+        },
+        log_queries: dns.log_queries,
+    }
+}
+
+/// How HTTP answers.
+pub fn http_options(config: &Config) -> http::Options {
+    let (http, access) = (&config.http, &config.access);
+    let gate = |networks: &[ipnet::IpNet], key: &Option<Secret<String>>| Gate {
+        networks: networks.to_vec(),
+        key: key.as_ref().and_then(|key| Key::new(key.expose().as_bytes())),
+    };
+    http::Options {
+        path: http.path.clone(),
+        max_embed: http.max_embed,
+        allow_diverse_multi: http.allow_diverse_multi,
+        zones: config.zones.iter().map(|zone| zone.name.clone()).collect(),
+        configuration: config.shown.clone(),
+        access: Access {
+            query: gate(&access.query, &access.query_key),
+            update: gate(&access.update, &access.update_key),
+            admin: gate(&access.admin, &access.admin_key),
+            trusted_proxies: access.trusted_proxies.clone(),
+        },
+        limits: Limits {
+            connections: http.connections,
+            connections_per_address: http.connections_per_client,
+            head: http.header_timeout,
+            body: http.body_timeout,
+            idle: http.idle_timeout,
+            ..Limits::default()
+        },
+    }
+}

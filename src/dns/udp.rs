@@ -1,0 +1,238 @@
+//! UDP at the speed of the kernel: datagrams in batches, one thread a core, no task, no channel, no allocation a query.
+//!
+//! Nearly all that an answer costs is two passes through the kernel. So a thread takes up to [`BATCH`] datagrams with one
+//! `recvmmsg`, answers each into a buffer that it keeps, and hands all answers over with one `sendmmsg`; it reads the
+//! clock and writes the counters once a batch. Nothing in between blocks: what an answer needs is in memory.
+//!
+//! **Threads and sockets.** Each thread has a socket of its own for each address (`SO_REUSEPORT`), and the kernel picks the
+//! socket by a hash of both ends' addresses and ports. Threads share nothing, and a datagram costs no wake-up of others.
+//! But a client that sends from one port, as an nginx worker, HAProxy's resolver or Squid does, always meets the same
+//! thread: with few clients threads are loaded unevenly, and one client alone gets one thread's speed. That is some
+//! hundred thousand answers a second, more than any one such client asks for, so nothing is spread further;
+//! `tests/bench/README.md` has the figures. Sockets that are handed in ([`Udp::adopt`]) are shared by all threads.
+//!
+//! **Addresses.** IPv6 sockets are IPv6 only. On a wildcard address an answer leaves from the address that its query came
+//! to (RFC 2181, section 4.1), by `IP_PKTINFO`; on any other address the kernel sees to that.
+//!
+//! **Errors.** No error of a socket ends a thread: it is counted, logged once in a while, and the loop goes on.
+//!
+//! **The end.** [`Running::stop`] first shuts the door: a socket of our own is connected to itself, so the kernel gives it
+//! nothing more. What is in the queue by then is answered, and then the threads end. Sockets that were handed in belong
+//! to others too; they are left open for them.
+
+mod batch;
+mod socket;
+
+use std::io::{self, PipeWriter};
+use std::net::{SocketAddr, UdpSocket};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use crate::balance::Moment;
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+
+/// Datagrams received, answered and sent at once.
+pub const BATCH: usize = 64;
+
+/// Octets of the longest query taken whole, more than we offer to take (RFC 6891, section 6.2.3). A longer one arrives
+/// cut short and is answered as what it then is.
+pub const LONGEST_QUERY: usize = 1280;
+
+/// Octets of a datagram's place. A line of the cache more than the longest query needs, so that neighbours do not fall on
+/// the same lines.
+pub const PLACE: usize = LONGEST_QUERY + 64;
+
+/// One datagram's place.
+pub type Place = [u8; PLACE];
+
+/// Answers datagrams; each thread has its own.
+pub trait Answer: 'static {
+    /// Takes a datagram in the first `length` octets of `place`, at most [`LONGEST_QUERY`], with its sender, and writes
+    /// the answer over it, or to `reply`, which holds an earlier one. Counts the query and its outcome. Must not block.
+    fn answer(
+        &mut self,
+        place: &mut Place,
+        length: usize,
+        client: SocketAddr,
+        now: Moment,
+        reply: &mut Vec<u8>,
+    ) -> Reply;
+
+    /// Called after each batch: counts what was put aside.
+    fn settle(&mut self) {}
+}
+
+/// Where the answer to a datagram is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    /// There is none.
+    None,
+    /// In so many octets of the datagram's own place.
+    InPlace(usize),
+    /// In the other buffer.
+    Apart,
+}
+
+/// Why the sockets could not be made ready.
+#[derive(Debug, thiserror::Error)]
+pub enum UdpError {
+    /// An address that is taken, not ours, or not allowed.
+    #[error("udp {address}: cannot listen: {cause}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// A socket handed in that cannot serve.
+    #[error("udp: a socket that was handed in cannot be used: {0}")]
+    Adopt(io::Error),
+    /// The system refused a thread or a pipe.
+    #[error("udp: cannot start: {0}")]
+    Start(io::Error),
+}
+
+/// Sockets that listen; nobody answers yet, and nothing is lost: datagrams queue up until [`spawn`](Self::spawn).
+#[derive(Debug)]
+pub struct Udp {
+    /// The sockets of each thread.
+    threads: Vec<Vec<Listener>>,
+    addresses: Vec<SocketAddr>,
+}
+
+/// One thread's way to one address.
+#[derive(Debug)]
+struct Listener {
+    socket: Arc<UdpSocket>,
+    address: SocketAddr,
+    /// Bound by us, and nobody else's.
+    own: bool,
+}
+
+impl Udp {
+    /// Binds `threads` sockets (0: one for each core) to each address. Port 0 lets the system choose. Refuses an address
+    /// on which anybody listens already, be it with `SO_REUSEPORT`: two servers would share the queries by chance.
+    pub fn bind(addresses: &[SocketAddr], threads: usize) -> Result<Self, UdpError> {
+        let mut udp = Self::empty(threads);
+        for &address in addresses {
+            let refuse = |cause| UdpError::Bind { address, cause };
+            let first = socket::bind_first(address).map_err(refuse)?;
+            let bound = first.local_addr().map_err(refuse)?;
+            let more = (1..udp.threads.len()).map(|_| socket::bind_more(bound));
+            let sockets =
+                std::iter::once(Ok(first)).chain(more).collect::<io::Result<Vec<_>>>().map_err(refuse)?;
+            for (thread, socket) in udp.threads.iter_mut().zip(sockets) {
+                thread.push(Listener { socket: Arc::new(socket), address: bound, own: true });
+            }
+            udp.addresses.push(bound);
+        }
+        Ok(udp)
+    }
+
+    /// Takes sockets that somebody else has bound, for example systemd; all `threads` (0: one for each core) wait on each
+    /// of them, and they stay open when the threads end.
+    pub fn adopt(sockets: Vec<UdpSocket>, threads: usize) -> Result<Self, UdpError> {
+        let mut udp = Self::empty(threads);
+        for socket in sockets {
+            let address = socket.local_addr().map_err(UdpError::Adopt)?;
+            socket::prepare(&socket, address).map_err(UdpError::Adopt)?;
+            let socket = Arc::new(socket);
+            for thread in &mut udp.threads {
+                thread.push(Listener { socket: Arc::clone(&socket), address, own: false });
+            }
+            udp.addresses.push(address);
+        }
+        Ok(udp)
+    }
+
+    /// Both kinds together.
+    pub fn join(mut self, other: Self) -> Self {
+        self.addresses.extend(other.addresses);
+        let more = self.threads.len().max(other.threads.len());
+        self.threads.resize_with(more, Vec::new);
+        self.threads.iter_mut().zip(other.threads).for_each(|(thread, more)| thread.extend(more));
+        self
+    }
+
+    fn empty(threads: usize) -> Self {
+        let threads = match threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            some => some,
+        };
+        Self { threads: (0..threads).map(|_| Vec::new()).collect(), addresses: Vec::new() }
+    }
+
+    /// The addresses bound, in the order given.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Starts the threads; `answer` makes what answers on each of them. What
+    /// cannot be answered, since it comes from port 0, and failures of sockets are counted here.
+    pub fn spawn<A: Answer + Send>(
+        self,
+        answer: impl Fn() -> A,
+        metrics: &Arc<Metrics>,
+        clock: Clock,
+    ) -> Result<Running, UdpError> {
+        let (door, keeper) = io::pipe().map_err(UdpError::Start)?;
+        let stopping = Arc::new(AtomicBool::new(false));
+        let mut running =
+            Running { stopping: Arc::clone(&stopping), keeper: Some(keeper), threads: Vec::new() };
+        for (index, listeners) in self.threads.into_iter().enumerate() {
+            let shared = (Arc::clone(metrics), clock);
+            let end = (Arc::clone(&stopping), door.try_clone().map_err(UdpError::Start)?);
+            let answer = answer();
+            let body = move || {
+                let mut worker = batch::Worker::new(listeners, answer, shared, end);
+                // A bug of ours in one answer must not leave a socket that nobody reads.
+                while let Err(panic) = catch_unwind(AssertUnwindSafe(|| worker.run())) {
+                    let message = panic.downcast_ref::<&str>().copied();
+                    let message = message.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+                    tracing::error!("udp: a thread failed and goes on: {}", message.unwrap_or("no message"));
+                }
+            };
+            let thread = std::thread::Builder::new().name(format!("udp-{index}")).spawn(body);
+            running.threads.push(thread.map_err(UdpError::Start)?);
+        }
+        Ok(running)
+    }
+}
+
+/// Threads that answer. Dropping it stops them too, without waiting.
+#[derive(Debug)]
+pub struct Running {
+    stopping: Arc<AtomicBool>,
+    /// Closing it wakes all threads.
+    keeper: Option<PipeWriter>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Takes no more datagrams, answers those in the queue, ends the threads and waits for them.
+    pub fn stop(mut self) {
+        self.signal();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("udp: a thread ended by a panic");
+            }
+        }
+    }
+
+    fn signal(&mut self) {
+        self.stopping.store(true, Ordering::Release);
+        self.keeper = None;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.signal();
+    }
+}
+
+#[cfg(test)]
+mod tests;

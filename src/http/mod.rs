@@ -1,0 +1,85 @@
+//! The HTTP shell: the text protocol, metrics, health.
+//!
+//! Two ways lead in. The text protocol, which thousands of requests a second use, is a table of plain functions that
+//! [`server`] calls without a future, a box or a router. Everything else goes through axum's router, where extractors
+//! are worth more than a microsecond. Both are listed here, one line a route; both answer errors through [`error`].
+//!
+//! | room | what lives there |
+//! | --- | --- |
+//! | [`server`] | the listener: connections, methods, bodies, the way to a route, the stop |
+//! | [`stream`] | a connection's quotes and patience |
+//! | [`connections`] | how many connections are open |
+//! | [`text`] | the protocol of the original |
+//! | [`metrics`] | `/metrics` |
+//! | [`access`] | who may do what |
+//! | [`error`] | every refusal, its status and its line |
+//! | [`json`], [`date`] | what JSON says |
+//! | [`state`], [`options`], [`readiness`] | what the application hands in |
+
+pub mod access;
+pub mod connections;
+pub mod date;
+pub mod error;
+pub mod json;
+pub mod metrics;
+pub mod options;
+mod pages;
+pub mod readiness;
+pub mod server;
+pub mod state;
+pub mod stream;
+pub mod text;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+
+pub use options::{Limits, Options};
+pub use readiness::Readiness;
+pub use state::State;
+
+use text::Kind;
+use text::status::Subject;
+
+/// The text protocol, below `http.path`. `multi` finds its parts here too.
+static TEXT_ROUTES: &[(&str, Kind)] = &[
+    // the address of a member of each farm asked for
+    ("balance", Kind::Balance),
+    // a report, or an order, about a backend
+    ("update/phys", Kind::UpdatePhys),
+    // an order about a farm
+    ("update/farm", Kind::UpdateFarm),
+    // backends
+    ("status/phys", Kind::Status(Subject::Phys)),
+    // farms
+    ("status/farm", Kind::Status(Subject::Farm)),
+    // the whole
+    ("status/engine", Kind::Status(Subject::Engine)),
+    // configuration, farms, backends and the whole
+    ("status/debug", Kind::Status(Subject::Debug)),
+    // several of these in one request
+    ("multi", Kind::Multi),
+];
+
+/// What a path below `http.path` asks for; a slash at its end makes no difference.
+fn text_route(path: &str) -> Option<Kind> {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    TEXT_ROUTES.iter().find(|(route, _)| *route == path).map(|(_, kind)| *kind)
+}
+
+/// Everything beside the text protocol.
+fn router(state: Arc<State>) -> Router {
+    Router::new()
+        // one line that says what is here
+        .route("/", get(pages::index))
+        // Prometheus and OpenMetrics
+        .route("/metrics", get(metrics::page))
+        // the process lives
+        .route("/healthz", get(pages::health))
+        // it can be asked, or what is in the way
+        .route("/readyz", get(pages::readiness))
+        .fallback(pages::unknown)
+        .method_not_allowed_fallback(pages::wrong_method)
+        .with_state(state)
+}

@@ -1,0 +1,338 @@
+//! The listener: connections within limits, each request to its route, and the stop.
+//!
+//! hyper speaks HTTP/1.1. Its own time-out and its own limits are replaced by [`Stream`]'s and by checks here, because
+//! they answer nothing that a person could read and arm a timer for every request. TLS belongs between [`accept`] and
+//! [`converse`]: the latter takes any stream.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use axum::http::{Method, Request, Response, StatusCode, Uri};
+use axum::response::IntoResponse;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper_util::rt::TokioIo;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::access::Sender;
+use super::connections::Permit;
+use super::error::{Error, TEXT};
+use super::options::Limits;
+use super::stream::Stream;
+use super::text::{self, Asked, Kind, Page};
+use super::{Options, State, router, text_route};
+
+/// Serves what comes to `listener` until `stop` is ready; then takes no more connections, finishes open answers for as
+/// long as `limits.stop` allows, and returns. Several listeners may share a state; they share its limits.
+pub async fn serve(listener: TcpListener, state: Arc<State>, stop: impl Future<Output = ()>) {
+    let mut stop = pin!(stop);
+    let router = TowerToHyperService::new(router(Arc::clone(&state)));
+    let graceful = GracefulShutdown::new();
+    let mut open = JoinSet::new();
+    loop {
+        let (stream, peer) = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    pause_after(&error).await;
+                    continue;
+                }
+            },
+            () = &mut stop => break,
+            // Only to forget those that are done.
+            Some(_) = open.join_next() => continue,
+        };
+        if let Some(permit) = admit(&stream, peer, &state) {
+            let service = Conversation { state: Arc::clone(&state), router: router.clone(), peer: peer.ip() };
+            open.spawn(converse(stream, service, permit, graceful.watcher()));
+        }
+    }
+    drop(listener);
+    let patience = state.options().limits.stop;
+    // Whoever is not done by then is cut off with the set.
+    let _ = timeout(patience, graceful.shutdown()).await;
+}
+
+/// A failed `accept` is about one connection, or about the process having no descriptors left: then there is no use in
+/// trying again at once.
+async fn pause_after(error: &std::io::Error) {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
+        return;
+    }
+    tracing::warn!(%error, "http cannot accept connections");
+    let _ = timeout(Duration::from_millis(100), std::future::pending::<()>()).await;
+}
+
+/// What a client reads that finds no room.
+const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n\
+    content-length: 21\r\nconnection: close\r\n\r\ntoo many connections\n";
+
+/// Lets a connection in if limits allow, and counts it.
+fn admit(stream: &TcpStream, peer: SocketAddr, state: &State) -> Option<Permit> {
+    let permit = state.connections.admit(peer.ip(), &state.options().limits);
+    if permit.is_none() {
+        state.metrics.http.turned_away.count();
+        // Nobody waits for it to be read.
+        let _ = stream.try_write(NO_ROOM);
+        return None;
+    }
+    state.metrics.http.accepted.count();
+    // An answer is one small write; it must not wait for more.
+    let _ = stream.set_nodelay(true);
+    permit
+}
+
+/// Room in the buffer beside request line and header, so that what is a little too long is still read and refused by
+/// name; what is much too long gets hyper's bare 431.
+const SLACK: usize = 16_384;
+
+/// Serves one connection to its end.
+async fn converse<I>(io: I, service: Conversation, permit: Permit, watcher: Watcher)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let limits = service.state.options().limits;
+    let io = TokioIo::new(Stream::new(io, &limits));
+    let connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .max_buf_size(limits.request_line + limits.header + SLACK)
+        .serve_connection(io, service);
+    // How a connection ends is the client's affair.
+    let _ = watcher.watch(connection).await;
+    drop(permit);
+}
+
+/// What one connection is served by.
+struct Conversation {
+    state: Arc<State>,
+    router: Pages,
+    peer: IpAddr,
+}
+
+impl Service<Request<Incoming>> for Conversation {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        let options = self.state.options();
+        if let Err(error) = check_size(&request, &options.limits) {
+            return self.now(error.into_response());
+        }
+        let below = request.uri().path().strip_prefix(options.path.as_str());
+        let Some(kind) = below.and_then(|path| path.strip_prefix('/')).and_then(text_route) else {
+            self.state.metrics.http.other.count();
+            return self.later(ask_router(self.router.clone(), self.peer, request));
+        };
+        let http = &self.state.metrics.http;
+        match kind {
+            Kind::Balance => http.balance.count(),
+            Kind::Status(_) => http.status.count(),
+            Kind::UpdatePhys | Kind::UpdateFarm | Kind::Multi => http.update.count(),
+        }
+        if let Err(error) = check_method(request.method(), kind) {
+            return self.now(error.into_response());
+        }
+        match request.uri().query() {
+            None if is_form(&request) => {
+                self.later(answer_form(Arc::clone(&self.state), self.peer, kind, request))
+            }
+            query => {
+                let query = query.unwrap_or("");
+                let response = answer(&self.state, &options, self.peer, kind, query, request.headers());
+                self.now(response)
+            }
+        }
+    }
+}
+
+impl Conversation {
+    fn now(&self, response: Response<Body>) -> Answering {
+        count(&self.state, response.status());
+        Answering::Now(Some(response))
+    }
+
+    fn later(&self, response: impl Future<Output = Response<Body>> + Send + 'static) -> Answering {
+        Answering::Later(Arc::clone(&self.state), Box::pin(response))
+    }
+}
+
+/// An answer: at once, or when it is ready.
+enum Answering {
+    /// Taken when it is polled.
+    Now(Option<Response<Body>>),
+    /// Counted when it is ready.
+    Later(Arc<State>, Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
+}
+
+impl Future for Answering {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Now(response) => {
+                response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)))
+            }
+            Self::Later(state, response) => {
+                let response = ready!(response.as_mut().poll(context));
+                count(state, response.status());
+                Poll::Ready(Ok(response))
+            }
+        }
+    }
+}
+
+/// Counts what was refused.
+fn count(state: &State, status: StatusCode) {
+    let http = &state.metrics.http;
+    match status.as_u16() {
+        400 => http.bad_request.count(),
+        403 => http.forbidden.count(),
+        404 => http.not_found.count(),
+        _ if status.is_client_error() => http.refused.count(),
+        _ if status.is_server_error() => http.failed.count(),
+        _ => {}
+    }
+}
+
+/// Everything beside the text protocol.
+async fn ask_router(router: Pages, peer: IpAddr, mut request: Request<Incoming>) -> Response<Body> {
+    request.extensions_mut().insert(Peer(peer));
+    match router.call(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+/// axum's router as hyper calls it.
+type Pages = TowerToHyperService<Router>;
+
+/// The address at the other end of the connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
+fn check_size(request: &Request<Incoming>, limits: &Limits) -> Result<(), Error> {
+    let line = request.method().as_str().len() + target_length(request.uri()) + "  HTTP/1.1".len();
+    if line > limits.request_line {
+        return Err(Error::LineTooLong(limits.request_line));
+    }
+    let fields =
+        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    if fields.sum::<usize>() > limits.header {
+        return Err(Error::HeaderTooLong(limits.header));
+    }
+    Ok(())
+}
+
+/// Octets of the request target; in absolute form (RFC 9112, 3.2.2) scheme and authority count too.
+fn target_length(uri: &Uri) -> usize {
+    let absolute = uri.authority().map_or(0, |authority| authority.as_str().len() + "://".len());
+    let scheme = uri.scheme_str().map_or(0, str::len);
+    uri.path_and_query().map_or(0, |target| target.as_str().len()) + absolute + scheme
+}
+
+fn check_method(method: &Method, kind: Kind) -> Result<(), Error> {
+    match *method {
+        Method::GET | Method::HEAD => Ok(()),
+        Method::POST if kind.changes() => Ok(()),
+        _ if kind.changes() => Err(Error::Method("GET, HEAD, POST")),
+        _ => Err(Error::Method("GET, HEAD")),
+    }
+}
+
+/// Whether the body is a form that stands for the query string.
+fn is_form(request: &Request<Incoming>) -> bool {
+    let form = b"application/x-www-form-urlencoded";
+    let is_form = |value: &HeaderValue| {
+        value.as_bytes().get(..form.len()).is_some_and(|start| start.eq_ignore_ascii_case(form))
+    };
+    *request.method() == Method::POST && request.headers().get(CONTENT_TYPE).is_some_and(is_form)
+}
+
+/// Reads the body within its limits and takes it as the query string.
+async fn answer_form(
+    state: Arc<State>,
+    peer: IpAddr,
+    kind: Kind,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let limits = state.options().limits;
+    let body = timeout(limits.body, Limited::new(body, limits.body_size).collect()).await;
+    let query = match body {
+        Err(_) => Err(Error::BodyTimeout),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Error::BodyTooLong(limits.body_size)),
+        Ok(Err(_)) => Err(Error::BodyBroken),
+        Ok(Ok(body)) => String::from_utf8(body.to_bytes().into())
+            .map_err(|_| Error::argument("the request body", "not UTF-8")),
+    };
+    match query {
+        Ok(query) => answer(&state, &state.options(), peer, kind, &query, &parts.headers),
+        Err(error) => {
+            state.engine.count_refused();
+            error.into_response()
+        }
+    }
+}
+
+/// Answers a request of the text protocol.
+fn answer(
+    state: &State,
+    options: &Options,
+    peer: IpAddr,
+    kind: Kind,
+    query: &str,
+    headers: &HeaderMap,
+) -> Response<Body> {
+    let sender: Sender<'_> = options.access.sender(peer, headers);
+    let json = accepts(headers, "application/json") > 0.0;
+    let asked = Asked { state, options, sender, query, json, now: state.clock.now() };
+    match text::answer(kind, &asked) {
+        Ok(page) => page.into_response(),
+        Err(error) => error.into_response(),
+    }
+}
+
+impl IntoResponse for Page {
+    fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(Body::from(self.text));
+        *response.status_mut() = self.status;
+        let media = if self.json { HeaderValue::from_static("application/json") } else { TEXT };
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, media);
+        // The next answer may be another, and a GET may have changed something.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}
+
+/// How much a client wants exactly this media type, 0 to 1 (RFC 9110, 12.4.2 and 12.5.1). Wildcards want nothing in
+/// particular: they get text.
+pub fn accepts(headers: &HeaderMap, media: &str) -> f32 {
+    let ranges = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let wanted = ranges.flat_map(|value| value.split(',')).filter_map(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        if !parts.next()?.eq_ignore_ascii_case(media) {
+            return None;
+        }
+        let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+        Some(weight.map_or(1.0, |weight| weight.parse::<f32>().unwrap_or(0.0)))
+    });
+    wanted.fold(0.0, f32::max)
+}
