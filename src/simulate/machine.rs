@@ -35,8 +35,6 @@ pub struct Machine {
     busy: f64,
     /// Average of the queue, if it averages: its span in seconds, and the value.
     average: Option<(f64, f64)>,
-    /// Time in the machine of those done lately, in seconds, averaged over some requests.
-    latency: f64,
 }
 
 impl Machine {
@@ -50,7 +48,6 @@ impl Machine {
             done: 0,
             busy: 0.0,
             average: smoothing.map(|span| (span, 0.0)),
-            latency: 0.0,
         }
     }
 
@@ -61,7 +58,6 @@ impl Machine {
             self.pass(done);
             self.inside.pop_front();
             self.done += 1;
-            self.latency += ((done - arrived) as f64 / SECOND - self.latency) * LATENCY_STEP;
             leave(arrived, done);
         }
         self.pass(now);
@@ -129,15 +125,7 @@ impl Machine {
     pub fn busy(&self) -> f64 {
         self.busy / self.free.len() as f64
     }
-
-    /// Time in the machine of those done lately, in seconds.
-    pub fn latency(&self) -> f64 {
-        self.latency
-    }
 }
-
-/// The part of a new latency in the average.
-const LATENCY_STEP: f64 = 0.1;
 
 fn least(times: &[Nanos]) -> usize {
     let mut least = 0;

@@ -81,6 +81,31 @@ struct Athena {
     farm: Arc<Farm>,
 }
 
+/// What a machine measures about itself: utilisation and requests a second, averaged over [`METERED`] seconds.
+#[derive(Debug, Clone, Default)]
+struct Meter {
+    utilization: f64,
+    rate: f64,
+    /// Busy seconds and requests done when it was read last, and when.
+    last: Option<(f64, u64, Nanos)>,
+}
+
+/// Seconds over which machines average what they measure.
+const METERED: f64 = 10.0;
+
+impl Meter {
+    fn read(&mut self, machine: &Machine, now: Nanos) {
+        let (busy, done, when) = self.last.unwrap_or((0.0, 0, START));
+        let span = (now - when) as f64 / SECOND;
+        self.last = Some((machine.busy(), machine.done(), now));
+        if span > 0.0 {
+            let part = 1.0 - (-span / METERED).exp();
+            self.utilization += ((machine.busy() - busy) / span - self.utilization) * part;
+            self.rate += ((machine.done() - done) as f64 / span - self.rate) * part;
+        }
+    }
+}
+
 struct World<'a> {
     setting: &'a Setting,
     /// None: the oracle chooses.
@@ -94,8 +119,7 @@ struct World<'a> {
     /// Work brought to each by those that count.
     work: Vec<f64>,
     updates: Vec<Update>,
-    /// When each machine told its figures last: busy seconds, requests done, time.
-    told: Vec<(f64, u64, Nanos)>,
+    meters: Vec<Meter>,
     /// Requests on their way: when, to whom.
     later: BinaryHeap<Reverse<(Nanos, u32)>>,
     now: Nanos,
@@ -123,7 +147,7 @@ impl<'a> World<'a> {
         let machine =
             |&capacity: &f64| Machine::new(capacity, setting.workers, setting.reports.smoothing, START);
         let stream = |number: u64| SplitMix::new(crate::balance::random::mix(seed ^ (number << 32)));
-        let statistics: Vec<_> = ["l", "u", "q", "e", "rif", "latency"]
+        let statistics: Vec<_> = ["l", "u", "q", "e", "r"]
             .iter()
             .chain(setting.reports.counter.then_some(&"n"))
             .filter_map(|name| StatisticName::parse(name))
@@ -144,7 +168,7 @@ impl<'a> World<'a> {
             counted: vec![0; members],
             work: vec![0.0; members],
             updates: (0..members).map(update).collect::<Result<_, _>>()?,
-            told: vec![(0.0, 0, START); members],
+            meters: vec![Meter::default(); members],
             later: BinaryHeap::new(),
             now: START,
             answers: 0,
@@ -291,16 +315,14 @@ impl<'a> World<'a> {
         let (now, responses) = (self.now, &mut self.responses);
         let machine = &mut self.machines[member];
         machine.advance(now, |arrived, done| responses.count(arrived, done));
-        let (busy, done, when) = self.told[member];
-        let span = ((now - when) as f64 / SECOND).max(1e-9);
-        self.told[member] = (machine.busy(), machine.done(), now);
+        let meter = &mut self.meters[member];
+        meter.read(machine, now);
         let figures = [
             reports.offset + reports.slope * machine.told_queue(),
-            (machine.busy() - busy) / span,
-            (machine.done() - done) as f64 / span,
+            meter.utilization,
+            meter.rate,
             0.0,
             machine.queue() as f64,
-            machine.latency(),
             self.taken[member] as f64,
         ];
         if let Update::Backend(update) = &mut self.updates[member] {

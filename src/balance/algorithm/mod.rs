@@ -8,13 +8,20 @@
 //! simulator and the battery of tests iterate that table.
 
 mod adaptive;
+mod contest;
 mod failover;
 mod hash;
+mod hot_cold;
+mod interpreted;
+mod kept;
 mod least_load;
+mod load_weighted;
 mod random;
 mod round_robin;
 mod sample;
+mod turns;
 mod two_choices;
+mod utilization;
 
 #[cfg(test)]
 mod battery;
@@ -142,10 +149,14 @@ pub static ALGORITHMS: &[AlgorithmSpec] = &[
     adaptive::SPEC,
     least_load::SPEC,
     two_choices::SPEC,
+    interpreted::SPEC,
+    load_weighted::SPEC,
+    utilization::SPEC,
     round_robin::SPEC,
     round_robin::WEIGHTED,
     random::SPEC,
     hash::SPEC,
+    hot_cold::SPEC,
     failover::SPEC,
 ];
 

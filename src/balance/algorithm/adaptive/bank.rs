@@ -2,12 +2,15 @@
 //!
 //! Each hypothesis predicts every report from the one before; its squared error, relative to the noise to be expected,
 //! is averaged over the farm's last [`MEMORY`] predictions. How likely a hypothesis is follows from that average: with
-//! Gaussian errors of unknown variance the likelihood is error^(−n/2). What drives the choices is the mean under these
-//! likelihoods and not the one best hypothesis: it moves smoothly, and where the gain cannot be told yet the mean is on
-//! the large side, which costs little, while a gain that is too small sends everybody to the same member.
+//! Gaussian errors of unknown variance the likelihood is error^(−n/2). Choices are driven by the mean under these
+//! likelihoods, not by the one best hypothesis: the mean moves smoothly, and where the gain cannot be told yet it is
+//! on the large side, which costs little, while a gain that is too small sends everybody to the same member.
 //!
-//! The grid: [`KNEES`] in units of the usual load (the knee matters little, so steps of two do), gains in steps of √2
-//! from a window of [`GAINS`] steps that moves to where the likely ones are.
+//! The grid: [`KNEES`] and [`GAINS`] in units of the farm's usual load. The knee matters little, so steps of four do. The
+//! gain matters, so the error is interpolated between the steps. The fluid knows nothing of chance: where a member
+//! runs idle now and then, less of what answers brought is found in the next report than one answer brings. So the
+//! gain that predicts best is too small to choose by, the more so the longer the interval, and is raised
+//! ([`Bank::raise`], by what simulations of queues with and without other balancers say).
 
 use super::fluid;
 use super::member::{Interval, Member, Sums, WINDOWS};
@@ -16,36 +19,48 @@ use super::member::{Interval, Member, Sums, WINDOWS};
 pub const KNEES: [f64; 3] = [0.25, 1.0, 4.0];
 /// Loads of one arrival, in units, each twice the one before.
 const GAINS: [f64; 10] = [0.015625, 0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
+/// Steps between two gains of the grid where errors are interpolated.
+const FINE: usize = 4;
 /// Predictions over which errors are averaged.
 const MEMORY: f64 = 2000.0;
+/// Predictions are not independent of each other and their errors not Gaussian: so much of their number counts.
+const CANDOUR: f64 = 0.2;
+/// Largest error of one prediction that counts: one report says no more than many.
+const MOST_ERROR: f64 = 100.0;
+/// A knee is left when it is so much less likely than the best one.
+const UNLIKELY: f64 = 0.2;
+
 /// Whose capacity: the farm's by weight, or the member's own over one of the windows.
 const MODES: usize = 1 + WINDOWS.len();
 /// The window over which the farm's capacity is pooled.
 pub const POOLED: usize = 1;
-/// Predictions are not independent of each other and their errors not Gaussian: so much of their number counts.
-const CANDOUR: f64 = 0.2;
-/// The same for modes, whose errors differ less.
+/// How likely each mode is before anything is known: members are alike, or at least stay as they are.
+const MODE_PRIOR: [f64; MODES] = [1.0, 0.03, 0.2, 1.0];
+/// As [`CANDOUR`], for modes.
 const MODE_CANDOUR: f64 = 0.5;
-/// How likely each mode is before anything is known: all are alike.
-const MODE_PRIOR: [f64; MODES] = [1.0, 0.1, 0.2, 0.3];
-/// Arrivals' worth of belief that a member is as fast as the rest.
-const PRIOR_ARRIVALS: f64 = 16.0;
+/// A member's own capacity is nonsense at first; only the last of so many parts of the predictions count.
+const MODE_RECENT: f64 = 3.0;
+/// Belief that a member is as fast as the rest, in arrivals, and in reports.
+const PRIOR: (f64, f64) = (16.0, 4.0);
 /// Own capacities lie within this factor of the farm's.
 const MOST_APART: f64 = 16.0;
 /// Part of its time that a farm is busy, at the least and the most: bounds capacities while little is known.
 const UTILIZATION: (f64, f64) = (0.02, 2.0);
+/// The gain is raised by 1.2 where intervals are short, by up to 1.7 where they hold 12 arrivals and more.
+const RAISE: (f64, f64, f64) = (1.2, 0.5, 12.0);
 
 /// See the module's head. Loads are in units.
 #[derive(Debug)]
 pub struct Bank {
-    /// Fixed gain in units; then there is only one.
+    /// The load of one arrival, if it was told.
     fixed: Option<f64>,
     /// Mean squared errors by knee and gain.
     errors: [[f64; GAINS.len()]; KNEES.len()],
-    judged: f64,
-    arrivals: f64,
     mode_errors: [f64; MODES],
-    /// What drives: the likeliest knee's place, the gain, and how likely each mode is.
+    judged: f64,
+    /// Arrivals in an interval, averaged.
+    arrivals: f64,
+    /// What drives: the knee's place, the gain, and how likely each mode is.
     knee: usize,
     gain: f64,
     modes: [f64; MODES],
@@ -61,9 +76,9 @@ impl Bank {
         Self {
             fixed,
             errors: [[0.0; GAINS.len()]; KNEES.len()],
+            mode_errors: [0.0; MODES],
             judged: 0.0,
             arrivals: 0.0,
-            mode_errors: [0.0; MODES],
             knee: KNEES.len() / 2,
             gain: fixed.unwrap_or(1.0),
             modes: [1.0, 0.0, 0.0, 0.0],
@@ -82,15 +97,15 @@ impl Bank {
         self.gain
     }
 
-    pub fn dump(&self, scale: &super::scale::Scale) { if (self.judged as u64) % 256 == 0 { eprintln!("{} unit {} idle {:.3} knee {} gain {:.3} (raw {:.3}) modes {:.3?} err {:.3?} modes {:.3?}", self.judged, scale.unit(), scale.idle(), self.knee()*scale.unit(), self.gain, self.gain*scale.unit(), self.modes, self.errors[self.knee], self.mode_errors) } } //DBG
     /// The capacity of a member that drives, in units a second; 0 while nothing is known.
     pub fn rate(&self, member: &Member, pool: &Sums) -> f64 {
         let shared = shared_rate(pool, self.knee, self.gain) * member.weight;
         if shared <= 0.0 {
             return 0.0;
         }
-        let part = |(mode, likely): (usize, &f64)| {
-            if *likely < 1e-3 {
+        let part = |(mode, &likely): (usize, &f64)| {
+            // Not worth the work.
+            if likely < 1e-3 {
                 return shared * likely;
             }
             likely * rate_in(mode, member, shared, self.knee, self.gain)
@@ -98,35 +113,30 @@ impl Bank {
         self.modes.iter().enumerate().map(part).sum()
     }
 
-    /// Judges every hypothesis by what a member's load became; gives whether what drives has changed.
+    /// Judges every hypothesis by what a member's load became; gives whether what drives may have changed.
     pub fn judge(&mut self, member: &Member, pool: &Sums, interval: &Interval, least_gain: f64) -> bool {
         let Interval { before, after, arrivals, span } = *interval;
         let noise = 1.0 / (self.gain + before + after);
-        let predict = |rate: f64, knee: usize, gain: f64| {
+        let error = |rate: f64, knee: usize, gain: f64| {
             let told = fluid::after(before, gain * arrivals / span, rate, KNEES[knee], span);
-            // One report counts for no more than many.
             ((told - after) * (told - after) * noise).min(MOST_ERROR)
         };
         self.judged += 1.0;
-        self.arrivals += (arrivals - self.arrivals) * 0.01;
-        let step = (1.0 / self.judged).max(1.0 / MEMORY);
-        let (mode, fixed) = (self.mode, self.fixed);
+        self.arrivals += (arrivals - self.arrivals) / self.judged.min(256.0);
+        let step = 1.0 / self.judged.min(MEMORY);
         for (knee, errors) in self.errors.iter_mut().enumerate() {
-            for (place, error) in errors.iter_mut().enumerate() {
-                let gain = fixed.unwrap_or(GAINS[place]);
+            let gains = self.fixed.as_ref().map_or(&GAINS[..], std::slice::from_ref);
+            for (mean, &gain) in errors.iter_mut().zip(gains) {
                 let shared = shared_rate(pool, knee, gain) * member.weight;
-                let rate = rate_in(mode, member, shared, knee, gain);
-                *error += (predict(rate, knee, gain) - *error) * step;
-                if fixed.is_some() {
-                    break;
-                }
+                let rate = rate_in(self.mode, member, shared, knee, gain);
+                *mean += (error(rate, knee, gain) - *mean) * step;
             }
         }
+        let step = (MODE_RECENT / self.judged).clamp(1.0 / MEMORY, 1.0);
         let shared = shared_rate(pool, self.knee, self.gain) * member.weight;
-        for mode in 0..MODES {
+        for (mode, mean) in self.mode_errors.iter_mut().enumerate() {
             let rate = rate_in(mode, member, shared, self.knee, self.gain);
-            let error = predict(rate, self.knee, self.gain);
-            self.mode_errors[mode] += (error - self.mode_errors[mode]) * step;
+            *mean += (error(rate, self.knee, self.gain) - *mean) * step;
         }
         self.wait -= 1;
         if self.wait > 0 {
@@ -139,61 +149,73 @@ impl Bank {
 
     /// Works out how likely everything is, and what drives.
     fn weigh(&mut self, least_gain: f64) {
-        let count = self.judged.min(MEMORY);
-        let power = 0.5 * CANDOUR * count;
-        let least: [f64; KNEES.len()] =
-            std::array::from_fn(|knee| self.errors[knee].iter().copied().fold(f64::INFINITY, f64::min).max(1e-12));
-        let best = least.iter().copied().fold(f64::INFINITY, f64::min);
+        let power = 0.5 * CANDOUR * self.judged.min(MEMORY);
+        let gains = self.fixed.map_or(GAINS.len(), |_| 1);
+        let least = self.errors.map(|errors| least_of(&errors[..gains]));
+        let best = least_of(&least);
         let likely = least.map(|error| (error / best).powf(-power));
-        if likely[self.knee] < 0.2 {
-            self.knee = (0..KNEES.len()).find(|&knee| likely[knee] == 1.0).unwrap_or(self.knee);
+        if likely[self.knee] < UNLIKELY {
+            self.knee = (0..KNEES.len()).find(|&knee| least[knee] <= best).unwrap_or(self.knee);
         }
-        self.gain = match self.fixed {
-            Some(gain) => gain,
-            None => {
-                let sum: f64 = likely.iter().sum();
-                let mean = (0..KNEES.len()).map(|knee| likely[knee] * likely_gain(&self.errors[knee], power)).sum::<f64>() / sum;
-                let b = bias() + bias2() * (self.arrivals / bias3()).min(1.0);
-                (mean * b).max(least_gain)
-            }
-        };
+        if self.fixed.is_none() {
+            let parts = likely.iter().zip(&self.errors);
+            let sum: f64 = parts.map(|(likely, errors)| likely * likely_gain(errors, power)).sum();
+            self.gain = (sum / likely.iter().sum::<f64>() * self.raise()).max(least_gain);
+        }
 
-        let least = self.mode_errors.iter().copied().fold(f64::INFINITY, f64::min).max(1e-12);
-        let power = -0.5 * MODE_CANDOUR * count;
-        for mode in 0..MODES {
-            self.modes[mode] = MODE_PRIOR[mode] * (self.mode_errors[mode].max(1e-12) / least).powf(power);
-        }
-        let sum: f64 = self.modes.iter().sum();
-        self.modes.iter_mut().for_each(|likely| *likely /= sum);
-        let best = (0..MODES).max_by(|&one, &other| self.modes[one].total_cmp(&self.modes[other]));
+        let best = least_of(&self.mode_errors);
+        let power = 0.5 * MODE_CANDOUR * (self.judged / MODE_RECENT).min(MEMORY);
+        let likely = |mode: usize| MODE_PRIOR[mode] * (self.mode_errors[mode].max(TINY) / best).powf(-power);
+        let likely: [f64; MODES] = std::array::from_fn(likely);
+        let sum: f64 = likely.iter().sum();
+        self.modes = likely.map(|likely| likely / sum);
+        let best = (0..MODES).max_by(|&one, &other| likely[one].total_cmp(&likely[other]));
         self.mode = best.unwrap_or(0);
     }
 
-    /// Measures loads in a unit that is 2^`powers` of the old one.
+    /// What the gain that predicts best is multiplied by, to choose by it.
+    fn raise(&self) -> f64 {
+        let (short, more, arrivals) = RAISE;
+        short + more * (self.arrivals / arrivals).min(1.0)
+    }
+
+    /// Measures loads in a unit that is 2^`powers` of the old one; `powers` is even. Hypotheses that are new to the grid
+    /// start with the error of the nearest one that was on it.
     pub fn rescale(&mut self, powers: i32) {
         let factor = 2f64.powi(-powers);
         self.fixed = self.fixed.map(|gain| gain * factor);
         self.gain *= factor;
-        let moved = |place: usize, places: usize, step: i64| {
-            (place as i64 + i64::from(powers) / step).clamp(0, places as i64 - 1) as usize
-        };
         let old = self.errors;
         for (knee, errors) in self.errors.iter_mut().enumerate() {
             for (gain, error) in errors.iter_mut().enumerate() {
-                *error = old[moved(knee, KNEES.len(), 2)][moved(gain, GAINS.len(), 1)] * factor;
+                let before = old[moved(knee, KNEES.len(), powers / 2)];
+                let gain = if self.fixed.is_some() { gain } else { moved(gain, GAINS.len(), powers) };
+                *error = before[gain] * factor;
             }
         }
-        self.mode_errors.iter_mut().for_each(|error| *error *= factor);
-        self.knee = (self.knee as i64 - i64::from(powers) / 2).clamp(0, KNEES.len() as i64 - 1) as usize;
+        self.mode_errors = self.mode_errors.map(|error| error * factor);
+        self.knee = moved(self.knee, KNEES.len(), -powers / 2);
     }
+}
+
+/// A place on a grid, so many steps further, or the nearest end.
+pub fn moved(place: usize, places: usize, steps: i32) -> usize {
+    (place as i64 + i64::from(steps)).clamp(0, places as i64 - 1) as usize
+}
+
+/// Errors are not smaller than this.
+const TINY: f64 = 1e-12;
+
+fn least_of(errors: &[f64]) -> f64 {
+    errors.iter().copied().fold(f64::INFINITY, f64::min).max(TINY)
 }
 
 /// The capacity of a member of weight 1, in units a second; 0 while nothing is known.
 fn shared_rate(pool: &Sums, knee: usize, gain: f64) -> f64 {
-    if pool.span <= 0.0 {
+    if pool.span <= 0.0 || pool.busy[knee] <= 0.0 {
         return 0.0;
     }
-    let inflow = gain * pool.arrivals / pool.span;
+    let inflow = gain * pool.arrivals.max(0.0) / pool.span;
     let rate = pool.departed(gain) / pool.busy[knee];
     rate.clamp(inflow / UTILIZATION.1, inflow / UTILIZATION.0).max(1e-9)
 }
@@ -202,43 +224,65 @@ fn shared_rate(pool: &Sums, knee: usize, gain: f64) -> f64 {
 fn rate_in(mode: usize, member: &Member, shared: f64, knee: usize, gain: f64) -> f64 {
     let Some(window) = mode.checked_sub(1) else { return shared };
     let sums = &member.sums[window];
-    let prior = PRIOR_ARRIVALS * gain;
+    let prior = PRIOR.0.max(PRIOR.1 * member.arrivals_a_report()) * gain;
     let rate = (sums.departed(gain) + prior) / (sums.busy[knee] + prior / shared);
     rate.clamp(shared / MOST_APART, shared * MOST_APART)
 }
 
 /// The mean gain, if each is likely as its error to the power of -`power`. Between the gains of the grid the logarithm
-/// of the error is taken to be smooth.
+/// of the error follows Catmull and Rom's cubic through the points around.
 fn likely_gain(errors: &[f64; GAINS.len()], power: f64) -> f64 {
-    let logs = errors.map(|error| error.max(1e-12).ln());
+    let logs = errors.map(|error| error.max(TINY).ln());
     let last = logs.len() - 1;
     let fine = |step: usize| {
         let (place, part) = (step / FINE, (step % FINE) as f64 / FINE as f64);
-        // Catmull and Rom's cubic through the points around.
         let at = |place: usize| logs[place.min(last)];
         let (before, one, two, after) = (at(place.saturating_sub(1)), at(place), at(place + 1), at(place + 2));
-        let slope = (two - before) * 0.5;
-        let end = (after - one) * 0.5;
-        let square = part * part;
-        let value = one
-            + slope * part
-            + (3.0 * (two - one) - 2.0 * slope - end) * square
-            + (2.0 * (one - two) + slope + end) * square * part;
-        (GAINS[0] * 2f64.powf(step as f64 / FINE as f64), value)
+        let (start, end) = ((two - before) * 0.5, (after - one) * 0.5);
+        let cubic = 2.0 * (one - two) + start + end;
+        let square = 3.0 * (two - one) - 2.0 * start - end;
+        ((cubic * part + square) * part + start) * part + one
     };
-    let steps = last * FINE + 1;
-    let least = (0..steps).map(|step| fine(step).1).fold(f64::INFINITY, f64::min);
-    let (sum, weights) = (0..steps).map(fine).fold((0.0, 0.0), |(sum, weights), (gain, log)| {
+    let fine: [f64; (GAINS.len() - 1) * FINE + 1] = std::array::from_fn(fine);
+    let least = fine.iter().copied().fold(f64::INFINITY, f64::min);
+    let parts = fine.iter().enumerate().map(|(step, log)| {
         let likely = (-power * (log - least)).exp();
-        (sum + likely * gain, weights + likely)
+        (likely * GAINS[0] * 2f64.powf(step as f64 / FINE as f64), likely)
     });
-    sum / weights
+    let (sum, all) = parts.fold((0.0, 0.0), |sums, part| (sums.0 + part.0, sums.1 + part.1));
+    sum / all
 }
 
-/// Steps between two gains of the grid.
-const FINE: usize = 4;
-fn bias2() -> f64 { static V: std::sync::OnceLock<f64> = std::sync::OnceLock::new(); *V.get_or_init(|| std::env::var("BIAS2").ok().and_then(|v| v.parse().ok()).unwrap_or(0.5)) }
-fn bias3() -> f64 { static V: std::sync::OnceLock<f64> = std::sync::OnceLock::new(); *V.get_or_init(|| std::env::var("BIAS3").ok().and_then(|v| v.parse().ok()).unwrap_or(12.0)) }
-fn bias() -> f64 { static V: std::sync::OnceLock<f64> = std::sync::OnceLock::new(); *V.get_or_init(|| std::env::var("BIAS").ok().and_then(|v| v.parse().ok()).unwrap_or(1.2)) }
-/// Largest error of one prediction that counts.
-const MOST_ERROR: f64 = 100.0;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gain_is_found_between_the_steps_of_the_grid() {
+        // A parabola in the logarithm, with its bottom at 0.35.
+        let errors = GAINS.map(|gain| 0.2 * (0.3 * (gain / 0.35).ln().powi(2)).exp());
+        let found = likely_gain(&errors, 200.0);
+        assert!((0.33..0.37).contains(&found), "{found}");
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_taken_to_be_large() {
+        let mean = likely_gain(&[0.5; GAINS.len()], 200.0);
+        assert!(mean > 1.0, "{mean}");
+    }
+
+    #[test]
+    fn another_unit_changes_nothing() {
+        let mut bank = Bank::new(None);
+        for (knee, errors) in bank.errors.iter_mut().enumerate() {
+            for (gain, error) in errors.iter_mut().enumerate() {
+                *error = 1.0 + knee as f64 + 10.0 * gain as f64;
+            }
+        }
+        let before = bank.errors[1][4];
+        bank.rescale(2);
+        assert_eq!((bank.errors[0][2], bank.knee()), (before * 0.25, 0.25));
+        bank.rescale(-2);
+        assert_eq!((bank.errors[1][4], bank.knee(), bank.gain()), (before, 1.0, 1.0));
+    }
+}

@@ -324,9 +324,7 @@ impl Learner {
         }
         // A load that the answers of an interval do not move cannot be steered by answers.
         let least_gain = self.scale.usual() / (2.0 * self.arrivals_a_report.max(8.0));
-        let changed = self.bank.judge(&self.members[index], &self.pool, &whole, least_gain);
-        if std::env::var("DBG").is_ok() { self.bank.dump(&self.scale); } //DBG
-        changed
+        self.bank.judge(&self.members[index], &self.pool, &whole, least_gain)
     }
 
     /// Lets choices follow what the bank believes now.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::super::super::gauge::Gauge;
 use super::super::super::moment::Moment;
-use super::bank::KNEES;
+use super::bank::{KNEES, moved};
 use super::scale::Least;
 use super::virtual_queue::VirtualQueue;
 
@@ -54,8 +54,7 @@ impl Sums {
         self.drop *= 2f64.powi(-powers);
         let old = self.busy;
         for (place, busy) in self.busy.iter_mut().enumerate() {
-            let from = (place as i64 + i64::from(powers) / 2).clamp(0, KNEES.len() as i64 - 1);
-            *busy = old[from as usize];
+            *busy = old[moved(place, KNEES.len(), powers / 2)];
         }
     }
 }
