@@ -16,7 +16,11 @@ use super::fluid;
 use super::member::{Interval, Member, Sums, WINDOWS};
 
 /// Knees, in units.
-pub const KNEES: [f64; 3] = [0.25, 1.0, 4.0];
+pub const KNEES: [f64; 2] = [0.25, 1.0];
+/// Mean time from an answer to the requests that it brings, in seconds.
+pub const DELAYS: [f64; 5] = [0.0, 2.0, 8.0, 32.0, 128.0];
+/// How likely each delay is before anything is known.
+const DELAY_PRIOR: [f64; DELAYS.len()] = [1.0, 0.1, 0.1, 0.1, 0.1];
 /// Loads of one arrival, in units, each twice the one before.
 const GAINS: [f64; 10] = [0.015625, 0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
 /// Steps between two gains of the grid where errors are interpolated.
@@ -54,14 +58,17 @@ const RAISE: (f64, f64, f64) = (1.2, 0.5, 12.0);
 pub struct Bank {
     /// The load of one arrival, if it was told.
     fixed: Option<f64>,
-    /// Mean squared errors by knee and gain.
-    errors: [[f64; GAINS.len()]; KNEES.len()],
+    /// Mean squared errors by delay and gain, for the knee that drives.
+    errors: [[f64; GAINS.len()]; DELAYS.len()],
+    /// The same for the other knee and the delay that drives.
+    other: [f64; GAINS.len()],
     mode_errors: [f64; MODES],
     judged: f64,
     /// Arrivals in an interval, averaged.
     arrivals: f64,
-    /// What drives: the knee's place, the gain, and how likely each mode is.
+    /// What drives: the knee's place, the delay's, the gain, and how likely each mode is.
     knee: usize,
+    delay: usize,
     gain: f64,
     modes: [f64; MODES],
     /// The likeliest mode, under which gains and knees are judged.
@@ -75,11 +82,13 @@ impl Bank {
     pub fn new(fixed: Option<f64>) -> Self {
         Self {
             fixed,
-            errors: [[0.0; GAINS.len()]; KNEES.len()],
+            errors: [[0.0; GAINS.len()]; DELAYS.len()],
+            other: [0.0; GAINS.len()],
             mode_errors: [0.0; MODES],
             judged: 0.0,
             arrivals: 0.0,
-            knee: KNEES.len() / 2,
+            knee: 1,
+            delay: 0,
             gain: fixed.unwrap_or(1.0),
             modes: [1.0, 0.0, 0.0, 0.0],
             mode: 0,
@@ -87,9 +96,16 @@ impl Bank {
         }
     }
 
-    /// The knee that drives, in units.
-    pub fn knee(&self) -> f64 {
-        KNEES[self.knee]
+    /// The knee that drives, in units, for a virtual queue that holds what is still to take effect too. Of a load that
+    /// is all still to come 1/delay takes effect a second, so it falls as under a knee of capacity × delay.
+    pub fn knee(&self, pool: &Sums, weight: f64) -> f64 {
+        let rate = shared_rate(pool, self.delay, self.knee, self.gain) * weight;
+        KNEES[self.knee] + rate * DELAYS[self.delay]
+    }
+
+    /// The load that a member's answers are still to bring, in units.
+    pub fn to_come(&self, member: &Member) -> f64 {
+        self.gain * member.pending[self.delay]
     }
 
     /// The load of one arrival that drives, in units.
@@ -99,7 +115,7 @@ impl Bank {
 
     /// The capacity of a member that drives, in units a second; 0 while nothing is known.
     pub fn rate(&self, member: &Member, pool: &Sums) -> f64 {
-        let shared = shared_rate(pool, self.knee, self.gain) * member.weight;
+        let shared = shared_rate(pool, self.delay, self.knee, self.gain) * member.weight;
         if shared <= 0.0 {
             return 0.0;
         }
@@ -108,35 +124,39 @@ impl Bank {
             if likely < 1e-3 {
                 return shared * likely;
             }
-            likely * rate_in(mode, member, shared, self.knee, self.gain)
+            likely * rate_in(mode, member, shared, self.delay, self.knee, self.gain)
         };
         self.modes.iter().enumerate().map(part).sum()
     }
 
     /// Judges every hypothesis by what a member's load became; gives whether what drives may have changed.
     pub fn judge(&mut self, member: &Member, pool: &Sums, interval: &Interval, least_gain: f64) -> bool {
-        let Interval { before, after, arrivals, span } = *interval;
+        let Interval { before, after, ref arrivals, span } = *interval;
         let noise = 1.0 / (self.gain + before + after);
-        let error = |rate: f64, knee: usize, gain: f64| {
-            let told = fluid::after(before, gain * arrivals / span, rate, KNEES[knee], span);
+        let error = |rate: f64, delay: usize, knee: usize, gain: f64| {
+            let told = fluid::after(before, gain * arrivals[delay] / span, rate, KNEES[knee], span);
             ((told - after) * (told - after) * noise).min(MOST_ERROR)
         };
         self.judged += 1.0;
-        self.arrivals += (arrivals - self.arrivals) / self.judged.min(256.0);
+        self.arrivals += (arrivals[0] - self.arrivals) / self.judged.min(256.0);
         let step = 1.0 / self.judged.min(MEMORY);
-        for (knee, errors) in self.errors.iter_mut().enumerate() {
-            let gains = self.fixed.as_ref().map_or(&GAINS[..], std::slice::from_ref);
-            for (mean, &gain) in errors.iter_mut().zip(gains) {
-                let shared = shared_rate(pool, knee, gain) * member.weight;
-                let rate = rate_in(self.mode, member, shared, knee, gain);
-                *mean += (error(rate, knee, gain) - *mean) * step;
+        let (mode, gains) = (self.mode, self.fixed.as_ref().map_or(&GAINS[..], std::slice::from_ref));
+        let judge = |means: &mut [f64], delay: usize, knee: usize| {
+            for (mean, &gain) in means.iter_mut().zip(gains) {
+                let shared = shared_rate(pool, delay, knee, gain) * member.weight;
+                let rate = rate_in(mode, member, shared, delay, knee, gain);
+                *mean += (error(rate, delay, knee, gain) - *mean) * step;
             }
+        };
+        for (delay, means) in self.errors.iter_mut().enumerate() {
+            judge(means, delay, self.knee);
         }
+        judge(&mut self.other, self.delay, 1 - self.knee);
         let step = (MODE_RECENT / self.judged).clamp(1.0 / MEMORY, 1.0);
-        let shared = shared_rate(pool, self.knee, self.gain) * member.weight;
+        let shared = shared_rate(pool, self.delay, self.knee, self.gain) * member.weight;
         for (mode, mean) in self.mode_errors.iter_mut().enumerate() {
-            let rate = rate_in(mode, member, shared, self.knee, self.gain);
-            *mean += (error(rate, self.knee, self.gain) - *mean) * step;
+            let rate = rate_in(mode, member, shared, self.delay, self.knee, self.gain);
+            *mean += (error(rate, self.delay, self.knee, self.gain) - *mean) * step;
         }
         self.wait -= 1;
         if self.wait > 0 {
@@ -153,14 +173,29 @@ impl Bank {
         let gains = self.fixed.map_or(GAINS.len(), |_| 1);
         let least = self.errors.map(|errors| least_of(&errors[..gains]));
         let best = least_of(&least);
-        let likely = least.map(|error| (error / best).powf(-power));
-        if likely[self.knee] < UNLIKELY {
-            self.knee = (0..KNEES.len()).find(|&knee| least[knee] <= best).unwrap_or(self.knee);
+        let likely = |delay: usize| DELAY_PRIOR[delay] * (least[delay] / best).powf(-power);
+        let delay = (0..DELAYS.len()).max_by(|&one, &other| likely(one).total_cmp(&likely(other))).unwrap_or(0);
+        if likely(self.delay) < UNLIKELY * likely(delay) {
+            // What the other knee is worth with this delay is not known yet: no more than this one.
+            self.delay = delay;
+            self.other = self.errors[delay];
+        }
+        let (this, other) = (least_of(&self.errors[self.delay][..gains]), least_of(&self.other[..gains]));
+        let mut other_likely = (other / this).powf(-power);
+        if other_likely * UNLIKELY > 1.0 {
+            std::mem::swap(&mut self.errors[self.delay], &mut self.other);
+            self.knee = 1 - self.knee;
+            other_likely = other_likely.recip();
         }
         if self.fixed.is_none() {
-            let parts = likely.iter().zip(&self.errors);
-            let sum: f64 = parts.map(|(likely, errors)| likely * likely_gain(errors, power)).sum();
-            self.gain = (sum / likely.iter().sum::<f64>() * self.raise()).max(least_gain);
+            let this = likely_gain(&self.errors[self.delay], power);
+            let other = likely_gain(&self.other, power);
+            let mean = if other_likely.is_finite() {
+                (this + other * other_likely) / (1.0 + other_likely)
+            } else {
+                this
+            };
+            self.gain = (mean * self.raise()).max(least_gain);
         }
 
         let best = least_of(&self.mode_errors);
@@ -185,16 +220,21 @@ impl Bank {
         let factor = 2f64.powi(-powers);
         self.fixed = self.fixed.map(|gain| gain * factor);
         self.gain *= factor;
-        let old = self.errors;
-        for (knee, errors) in self.errors.iter_mut().enumerate() {
+        let free = self.fixed.is_none();
+        let rescale = |errors: &mut [f64; GAINS.len()]| {
+            let old = *errors;
             for (gain, error) in errors.iter_mut().enumerate() {
-                let before = old[moved(knee, KNEES.len(), powers / 2)];
-                let gain = if self.fixed.is_some() { gain } else { moved(gain, GAINS.len(), powers) };
-                *error = before[gain] * factor;
+                *error = old[if free { moved(gain, GAINS.len(), powers) } else { gain }] * factor;
             }
-        }
+        };
+        self.errors.iter_mut().for_each(rescale);
+        rescale(&mut self.other);
         self.mode_errors = self.mode_errors.map(|error| error * factor);
-        self.knee = moved(self.knee, KNEES.len(), -powers / 2);
+        let knee = moved(self.knee, KNEES.len(), -powers / 2);
+        if knee != self.knee {
+            std::mem::swap(&mut self.errors[self.delay], &mut self.other);
+            self.knee = knee;
+        }
     }
 }
 
@@ -211,21 +251,21 @@ fn least_of(errors: &[f64]) -> f64 {
 }
 
 /// The capacity of a member of weight 1, in units a second; 0 while nothing is known.
-fn shared_rate(pool: &Sums, knee: usize, gain: f64) -> f64 {
+fn shared_rate(pool: &Sums, delay: usize, knee: usize, gain: f64) -> f64 {
     if pool.span <= 0.0 || pool.busy[knee] <= 0.0 {
         return 0.0;
     }
-    let inflow = gain * pool.arrivals.max(0.0) / pool.span;
-    let rate = pool.departed(gain) / pool.busy[knee];
+    let inflow = gain * pool.arrivals[delay].max(0.0) / pool.span;
+    let rate = pool.departed(gain, delay) / pool.busy[knee];
     rate.clamp(inflow / UTILIZATION.1, inflow / UTILIZATION.0).max(1e-9)
 }
 
 /// A member's capacity as one mode sees it, given the farm's for its weight.
-fn rate_in(mode: usize, member: &Member, shared: f64, knee: usize, gain: f64) -> f64 {
+fn rate_in(mode: usize, member: &Member, shared: f64, delay: usize, knee: usize, gain: f64) -> f64 {
     let Some(window) = mode.checked_sub(1) else { return shared };
     let sums = &member.sums[window];
     let prior = PRIOR.0.max(PRIOR.1 * member.arrivals_a_report()) * gain;
-    let rate = (sums.departed(gain) + prior) / (sums.busy[knee] + prior / shared);
+    let rate = (sums.departed(gain, delay) + prior) / (sums.busy[knee] + prior / shared);
     rate.clamp(shared / MOST_APART, shared * MOST_APART)
 }
 
@@ -271,18 +311,4 @@ mod tests {
         assert!(mean > 1.0, "{mean}");
     }
 
-    #[test]
-    fn another_unit_changes_nothing() {
-        let mut bank = Bank::new(None);
-        for (knee, errors) in bank.errors.iter_mut().enumerate() {
-            for (gain, error) in errors.iter_mut().enumerate() {
-                *error = 1.0 + knee as f64 + 10.0 * gain as f64;
-            }
-        }
-        let before = bank.errors[1][4];
-        bank.rescale(2);
-        assert_eq!((bank.errors[0][2], bank.knee()), (before * 0.25, 0.25));
-        bank.rescale(-2);
-        assert_eq!((bank.errors[1][4], bank.knee(), bank.gain()), (before, 1.0, 1.0));
-    }
 }

@@ -41,6 +41,8 @@ const WORTH: f64 = 1.0;
 const MOST_TOGETHER: f64 = 32.0;
 /// An interval longer than this, in seconds, teaches nothing but where the member stands now.
 const LONGEST: f64 = 86_400.0;
+/// Choices follow the knee when its logarithm has moved by so much.
+const STEP: f64 = 0.05;
 /// The exponent to which crowding counts against speed: (c/µ)·((q+g)/c)^3.
 const STEEPNESS: f64 = 3.0;
 
@@ -48,7 +50,6 @@ impl Learner {
     pub fn new(params: &Params, drive: Arc<Drive>) -> Self {
         let fixed = params.answer_load.filter(|gain| gain.is_finite() && *gain > 0.0);
         let bank = Bank::new(fixed);
-        drive.knee.set(bank.knee());
         drive.gain.set(bank.gain());
         Self {
             members: Vec::new(),
@@ -88,7 +89,7 @@ impl Learner {
                 self.put(index, average, answers, now);
             } else {
                 let member = &self.members[index];
-                let load = member.queue.load(now, self.bank.knee());
+                let load = member.queue.load(now, self.drive.knee.get());
                 let seen = if fresh { answers } else { member.queue.seen() };
                 self.put(index, load, seen, now);
             }
@@ -147,7 +148,7 @@ impl Learner {
 
     /// The average load of the members that reported, as it is believed to be now; 0 if none did.
     fn average(&self, now: Moment) -> f64 {
-        let knee = self.bank.knee();
+        let knee = self.drive.knee.get();
         let known = self.members.iter().filter(|member| member.last.is_some());
         let sum: f64 = known.map(|member| member.queue.load(now, knee).min(MOST)).sum();
         sum / self.known.max(1) as f64
@@ -174,6 +175,7 @@ impl Learner {
         let arrivals = self.arrivals(&last, report);
         let interval = arrivals
             .filter(|_| span > 0.0 && span <= LONGEST)
+            .map(|arrivals| self.members[index].take_effect(arrivals, span))
             .map(|arrivals| Interval { before: last.load, after: load, arrivals, span });
         let mut changed = false;
         match interval {
@@ -183,7 +185,7 @@ impl Learner {
                 let usual = self.members[index].arrivals_a_report();
                 self.arrivals_a_report += (usual - self.arrivals_a_report) * 0.01;
             }
-            None => self.members[index].pending = None,
+            None => self.members[index].interval = None,
         }
         let counter = report.counter.or(last.counter);
         self.members[index].last =
@@ -191,7 +193,8 @@ impl Learner {
         if changed {
             self.steer(now);
         }
-        self.put(index, load, report.answers, now);
+        let to_come = self.bank.to_come(&self.members[index]);
+        self.put(index, load + to_come, report.answers, now);
     }
 
     fn first_report(&mut self, index: usize, told: f64, report: &Observation<'_>) {
@@ -264,7 +267,7 @@ impl Learner {
     fn see_scale(&mut self, load: f64, now: Moment) {
         self.settle_idle(now);
         let Some(powers) = self.scale.see(load) else { return };
-        let (knee, factor) = (self.bank.knee(), 2f64.powi(-powers));
+        let (knee, factor) = (self.drive.knee.get(), 2f64.powi(-powers));
         let loads: Vec<f64> = self.members.iter().map(|member| member.queue.load(now, knee) * factor).collect();
         self.bank.rescale(powers);
         self.members.iter_mut().for_each(|member| member.rescale(powers));
@@ -287,11 +290,11 @@ impl Learner {
             .filter(|least| least.is_finite())
             .collect();
         let Some(growth) = idle_of(&mut least).and_then(|idle| self.scale.settle_idle(idle)) else { return };
-        let knee = self.bank.knee();
+        let knee = self.drive.knee.get();
         let moved = |load: f64| (load + growth).clamp(0.0, MOST);
         let loads: Vec<f64> = self.members.iter().map(|member| moved(member.queue.load(now, knee))).collect();
         for member in &mut self.members {
-            member.pending = None;
+            member.interval = None;
             if let Some(last) = &mut member.last {
                 last.load = moved(last.load);
             }
@@ -306,20 +309,20 @@ impl Learner {
             return false;
         }
         let together = (WORTH / member.arrivals_a_report().max(1e-9)).clamp(1.0, MOST_TOGETHER) as u32;
-        let (count, whole) = match member.pending.take() {
+        let (count, whole) = match member.interval.take() {
             None => (1, *interval),
             Some((count, before)) => (
                 count + 1,
                 Interval {
                     before: before.before,
                     after: interval.after,
-                    arrivals: before.arrivals + interval.arrivals,
+                    arrivals: std::array::from_fn(|delay| before.arrivals[delay] + interval.arrivals[delay]),
                     span: before.span + interval.span,
                 },
             ),
         };
         if count < together {
-            member.pending = Some((count, whole));
+            member.interval = Some((count, whole));
             return false;
         }
         // A load that the answers of an interval do not move cannot be steered by answers.
@@ -331,14 +334,20 @@ impl Learner {
     fn steer(&mut self, now: Moment) {
         let knee = self.drive.knee.get();
         self.drive.gain.set(self.bank.gain() * self.requests_an_answer());
-        if knee != self.bank.knee() {
+        if (self.knee() / knee).ln().abs() > STEP {
             let loads: Vec<f64> = self.members.iter().map(|member| member.queue.load(now, knee)).collect();
             self.put_all(&loads, now);
         }
     }
 
+    /// The knee that drives, for a member of average weight.
+    fn knee(&self) -> f64 {
+        let weights: f64 = self.members.iter().map(|member| member.weight).sum();
+        self.bank.knee(&self.pool, weights / self.members.len().max(1) as f64)
+    }
+
     fn put_all(&mut self, loads: &[f64], now: Moment) {
-        self.drive.knee.set(self.bank.knee());
+        self.drive.knee.set(self.knee());
         self.drive.gain.set(self.bank.gain() * self.requests_an_answer());
         for (index, &load) in loads.iter().enumerate() {
             let seen = self.members[index].queue.seen();
@@ -352,6 +361,6 @@ impl Learner {
         let rate = self.bank.rate(member, &self.pool);
         // Before any capacity is known answers are counted by weight.
         let factor = if rate > 0.0 { rate.powf(-1.0 / STEEPNESS) } else { 1.0 / member.weight };
-        member.queue.set(load, self.bank.knee(), rate * member.part, factor / member.part, answers, now);
+        member.queue.set(load, self.drive.knee.get(), rate * member.part, factor / member.part, answers, now);
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::super::super::gauge::Gauge;
 use super::super::super::moment::Moment;
-use super::bank::{KNEES, moved};
+use super::bank::{DELAYS, KNEES, moved};
 use super::scale::Least;
 use super::virtual_queue::VirtualQueue;
 
@@ -25,8 +25,8 @@ const LEAST_BUSY: f64 = 0.01;
 pub struct Sums {
     /// Load before less load after.
     pub drop: f64,
-    /// Arrivals: requests where they are counted, else answers.
-    pub arrivals: f64,
+    /// Arrivals, for every delay.
+    pub arrivals: [f64; DELAYS.len()],
     /// Seconds.
     pub span: f64,
     /// Busy seconds, for every knee.
@@ -37,15 +37,15 @@ impl Sums {
     /// Adds `other` × `part`.
     pub fn add(&mut self, other: &Self, part: f64) {
         self.drop += other.drop * part;
-        self.arrivals += other.arrivals * part;
+        self.arrivals.iter_mut().zip(other.arrivals).for_each(|(sum, other)| *sum += other * part);
         self.span += other.span * part;
         self.busy.iter_mut().zip(other.busy).for_each(|(busy, other)| *busy += other * part);
     }
 
     /// What left, if an arrival brings `gain`.
     #[inline]
-    pub fn departed(&self, gain: f64) -> f64 {
-        self.drop + gain * self.arrivals
+    pub fn departed(&self, gain: f64, delay: usize) -> f64 {
+        self.drop + gain * self.arrivals[delay]
     }
 
     /// Measures loads in a unit that is 2^`powers` of the old one. The busy time for knees that are new to the grid is
@@ -66,8 +66,8 @@ pub struct Interval {
     pub before: f64,
     /// Load at its end, in units.
     pub after: f64,
-    /// Requests where they are counted, else answers.
-    pub arrivals: f64,
+    /// Requests where they are counted, else answers: those that took effect, for every delay.
+    pub arrivals: [f64; DELAYS.len()],
     /// Seconds, greater than 0.
     pub span: f64,
 }
@@ -91,8 +91,10 @@ pub struct Member {
     arrivals_a_report: f64,
     /// Intervals taken in so far.
     pub intervals: u32,
+    /// Arrivals that are still to take effect, for every delay.
+    pub pending: [f64; DELAYS.len()],
     /// Reports that were put together to one interval to be judged, and the interval so far.
-    pub pending: Option<(u32, Interval)>,
+    pub interval: Option<(u32, Interval)>,
 }
 
 /// A member's last report.
@@ -123,8 +125,23 @@ impl Member {
             sums: Default::default(),
             arrivals_a_report: 0.0,
             intervals: 0,
-            pending: None,
+            pending: [0.0; DELAYS.len()],
+            interval: None,
         }
+    }
+
+    /// Lets `arrivals` come evenly over `span` seconds; gives how many take effect in that time, for every delay.
+    pub fn take_effect(&mut self, arrivals: f64, span: f64) -> [f64; DELAYS.len()] {
+        let mut effective = [arrivals; DELAYS.len()];
+        for ((effective, pending), delay) in effective.iter_mut().zip(&mut self.pending).zip(DELAYS).skip(1) {
+            let left = (-span / delay).exp();
+            // Of those that come evenly this part is still to take effect at the end.
+            let late = if span > 1e-3 * delay { (1.0 - left) * delay / span } else { 1.0 };
+            let after = *pending * left + arrivals * late;
+            *effective = *pending + arrivals - after;
+            *pending = after;
+        }
+        effective
     }
 
     /// Takes an interval into the sums, and what they change by into `pool`, the sums of the farm over `pooled`, one of
@@ -133,7 +150,7 @@ impl Member {
         let Interval { before, after, arrivals, span } = *interval;
         self.intervals = self.intervals.saturating_add(1);
         let step = 1.0 / f64::from(self.intervals.min(32));
-        self.arrivals_a_report += (arrivals - self.arrivals_a_report) * step;
+        self.arrivals_a_report += (arrivals[0] - self.arrivals_a_report) * step;
         let mut fresh = Sums { drop: before - after, arrivals, span, busy: [0.0; KNEES.len()] };
         for (busy, knee) in fresh.busy.iter_mut().zip(KNEES) {
             let part = 0.5 * ((before / knee).min(1.0) + (after / knee).min(1.0));
@@ -166,7 +183,7 @@ impl Member {
         if let Some(last) = &mut self.last {
             last.load *= factor;
         }
-        self.pending = None;
+        self.interval = None;
     }
 }
 
