@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::algorithm::{AlgorithmSpec, MemberId, Pick, Select};
+use super::algorithm::{AlgorithmSpec, Belief, MemberId, Pick, Select};
 use super::gauge::Tally;
 use super::moment::Moment;
 use super::name::Name;
@@ -158,6 +158,11 @@ impl View {
     /// Every member that may be chosen, with its share of the answers in the algorithm's eyes.
     pub fn shares(&self) -> Vec<(MemberId, f64)> {
         self.selectors.any.as_ref().map(|select| select.shares()).unwrap_or_default()
+    }
+
+    /// What the algorithm believes at `now` of every member that may be chosen, if it is one that learns.
+    pub fn beliefs(&self, now: Moment) -> Vec<(MemberId, Belief)> {
+        self.selectors.any.as_ref().map(|select| select.beliefs(now)).unwrap_or_default()
     }
 
     fn select(&self, family: Option<Family>) -> Option<&dyn Select> {

@@ -338,8 +338,7 @@ impl<'a> World<'a> {
 
     /// Two machines swap their capacities.
     fn swap(&mut self) {
-        let (one, other) =
-            (self.changes.below(self.machines.len()), self.changes.below(self.machines.len()));
+        let (one, other) = (self.changes.below(self.machines.len()), self.changes.below(self.machines.len()));
         let (now, responses) = (self.now, &mut self.responses);
         for place in [one, other] {
             self.machines[place].advance(now, |arrived, done| responses.count(arrived, done));

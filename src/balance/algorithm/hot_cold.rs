@@ -60,7 +60,8 @@ impl HotCold {
     }
 
     fn settle_limit(&self) {
-        let mut in_flight = self.told.values(|told| Some(told.in_flight.get()).filter(|value| value.is_finite()));
+        let mut in_flight =
+            self.told.values(|told| Some(told.in_flight.get()).filter(|value| value.is_finite()));
         if in_flight.is_empty() {
             return;
         }
@@ -128,8 +129,7 @@ impl Prepared {
     /// Cold ones by latency, then hot ones by what they have in flight.
     #[inline]
     fn measure(&self, one: &Contender, limit: f64) -> f64 {
-        let in_flight =
-            (one.gauge.load() + one.gauge.handed_out() as f64 * self.answer_load) / one.weight;
+        let in_flight = (one.gauge.load() + one.gauge.handed_out() as f64 * self.answer_load) / one.weight;
         let latency = one.told.latency.get();
         if in_flight > limit {
             HOT + in_flight * HOT.sqrt()

@@ -5,8 +5,8 @@
 //! with a probability in proportion to what it lacks to that level. With fresh reports K is small and the least loaded
 //! member gets all; with old ones K is large and everybody gets nearly the same. From Dahlin, "Interpreting Stale Load
 //! Information", 1999, Basic LI for reports that come one by one. K, his λ·T, is estimated: members times the answers
-//! that one was given between two of its reports, averaged. If more than K answers were given since the last report of
-//! anybody (they stopped), everybody is drawn by weight. Cost: one random number and one row a choice. The
+//! that one was given between two of its reports, averaged. If more than K answers are given without a report of
+//! anybody, the probabilities are those of [`LATE`] times as many, and then weights alone. Cost: one random number and one row a choice. The
 //! probabilities are worked out when a 64th of the members has reported, by sorting. Not when: members can be counted
 //! on one hand: it draws at random, which counting rules beat.
 
@@ -18,6 +18,8 @@ use arc_swap::ArcSwap;
 use super::sample::Alias;
 use super::*;
 
+/// So many times the answers expected until the next report is the next guess, if it does not come.
+const LATE: f64 = 16.0;
 /// Parts of the members that must have reported before probabilities are worked out again.
 const PARTS: usize = 64;
 /// Reports over which the answers between two reports are averaged, a member.
@@ -103,9 +105,11 @@ struct Shared {
 
 /// Probabilities, until the next reports.
 struct Table {
-    alias: Alias,
-    /// Answers that it is good for.
-    good_for: u64,
+    /// For the answers expected, and for more of them.
+    soon: Alias,
+    late: Alias,
+    /// Answers expected.
+    expected: u64,
     given: AtomicU64,
 }
 
@@ -113,12 +117,27 @@ impl Table {
     /// For `answers` more a member.
     fn new(candidates: &[Candidate], answers: f64, answer_load: f64) -> Self {
         let all = (answers * candidates.len() as f64).max(1.0);
-        let parts = fill(candidates, all * answer_load);
-        let sum: f64 = parts.iter().sum();
-        let even = !(sum.is_finite() && sum > 0.0);
-        let weight = |(part, candidate): (&f64, &Candidate)| if even { candidate.weight } else { *part };
-        let weights: Vec<f64> = parts.iter().zip(candidates).map(weight).collect();
-        Self { alias: Alias::new(weights.iter().copied()), good_for: all as u64, given: AtomicU64::new(0) }
+        let alias = |answers: f64| {
+            let parts = fill(candidates, answers * answer_load);
+            let sum: f64 = parts.iter().sum();
+            let even = !(sum.is_finite() && sum > 0.0);
+            let weight = |(part, candidate): (&f64, &Candidate)| if even { candidate.weight } else { *part };
+            let weights: Vec<f64> = parts.iter().zip(candidates).map(weight).collect();
+            Alias::new(weights.iter().copied())
+        };
+        let (soon, late) = (alias(all), alias(all * LATE));
+        Self { soon, late, expected: all as u64, given: AtomicU64::new(0) }
+    }
+
+    fn alias<'a>(&'a self, by_weight: &'a Alias) -> &'a Alias {
+        let given = self.given.fetch_add(1, Relaxed);
+        if given < self.expected {
+            &self.soon
+        } else if given < self.expected.saturating_mul(LATE as u64) {
+            &self.late
+        } else {
+            by_weight
+        }
     }
 }
 
@@ -150,9 +169,7 @@ impl Select for Prepared {
             return None;
         }
         let table = table.load();
-        let good = table.given.fetch_add(1, Relaxed) < table.good_for;
-        let index = if good { table.alias.draw(random) } else { by_weight.draw(random) };
-        Some(candidates[index].id)
+        Some(candidates[table.alias(by_weight).draw(random)].id)
     }
 
     fn rank(&self, _: &Pick<'_>, random: &mut dyn Random, order: &mut Vec<MemberId>) {
@@ -162,7 +179,7 @@ impl Select for Prepared {
 
     fn shares(&self) -> Vec<(MemberId, f64)> {
         let table = self.0.table.load();
-        let parts = fill(&self.0.candidates, table.good_for as f64);
+        let parts = fill(&self.0.candidates, table.expected as f64);
         super::contest::shares(self.0.candidates.iter().map(|one| one.id).zip(parts.iter().copied()))
     }
 }

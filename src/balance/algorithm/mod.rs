@@ -125,6 +125,20 @@ pub trait Select: Send + Sync {
 
     /// The share of answers that each candidate may expect, in the order of the candidates; they sum to 1.
     fn shares(&self) -> Vec<(MemberId, f64)>;
+
+    /// What it believes of every candidate at `now`, if it is a rule that learns.
+    fn beliefs(&self, _now: Moment) -> Vec<(MemberId, Belief)> {
+        Vec::new()
+    }
+}
+
+/// What a rule that learns believes of a member.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Belief {
+    /// Its load now, in the formula's units.
+    pub load: f64,
+    /// Answers a second that it can serve; 0 while that is not known.
+    pub answers_a_second: f64,
 }
 
 /// A row of the table.

@@ -65,7 +65,7 @@ mod tests {
     fn turns_are_spread_evenly_by_weight() {
         let clock = VirtualClock::default();
         let turns: Vec<Turn> = (0..3).map(|_| clock.newcomer()).collect();
-        assert_eq!(run(&clock, &turns, &[4.0, 2.0, 1.0], 14), "abaabacabaabac");
+        assert_eq!(run(&clock, &turns, &[4.0, 2.0, 1.0], 14), "aabaabcaabaabc");
     }
 
     #[test]

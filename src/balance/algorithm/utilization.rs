@@ -63,9 +63,8 @@ impl Row {
     fn weight(&self, now: Moment) -> Option<f64> {
         let (since, last) = (self.since.load(Relaxed), self.last.load(Relaxed));
         let age = |from: u64| now.nanos().saturating_sub(from);
-        let usable = since != 0
-            && age(since) >= BLACKOUT.as_nanos() as u64
-            && age(last) < EXPIRY.as_nanos() as u64;
+        let usable =
+            since != 0 && age(since) >= BLACKOUT.as_nanos() as u64 && age(last) < EXPIRY.as_nanos() as u64;
         usable.then(|| self.weight.get())
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::algorithm::{Candidate, Select};
+use super::super::algorithm::{Belief, Candidate, Select};
 use super::super::backend::Backend;
 use super::super::farm::{Family, Machine, Selectors, View, ViewSource};
 use super::super::moment::Moment;
@@ -201,10 +201,15 @@ impl Truth {
     pub(super) fn farm_status(&self, index: usize, now: Moment) -> FarmStatus {
         let farm = &self.farms[index];
         let mut shares = vec![0.0; farm.members.len()];
-        for (id, share) in farm.farm.view().shares() {
+        let view = farm.farm.view();
+        for (id, share) in view.shares() {
             shares[id.0 as usize] = share;
         }
-        let member = |(place, share): (&super::Place, f64)| {
+        let mut beliefs = vec![None; farm.members.len()];
+        for (id, belief) in view.beliefs(now) {
+            beliefs[id.0 as usize] = Some(belief);
+        }
+        let member = |((place, share), belief): ((&super::Place, f64), Option<Belief>)| {
             let backend = &self.backends[place.backend];
             let available = backend.is_available(farm.plan.expect_update, place.factor, now);
             MemberStatus {
@@ -212,6 +217,7 @@ impl Truth {
                 weight: farm.weight(backend, place.factor, now),
                 load: place.load_state(farm),
                 share,
+                belief,
                 available: available.is_ok(),
                 reason: available.err().map(|why| why.to_string()).unwrap_or_default(),
             }
@@ -222,7 +228,7 @@ impl Truth {
             algorithm: farm.plan.algorithm.name,
             load: farm.plan.load.to_string(),
             ttl: farm.plan.ttl,
-            members: farm.members.iter().zip(shares).map(member).collect(),
+            members: farm.members.iter().zip(shares).zip(beliefs).map(member).collect(),
             available: farm.available,
             source: farm.source.clone(),
             answers: farm.farm.answers(),

@@ -2,15 +2,19 @@
 //!
 //! Each hypothesis predicts every report from the one before; its squared error, relative to the noise to be expected,
 //! is averaged over the farm's last [`MEMORY`] predictions. How likely a hypothesis is follows from that average: with
-//! Gaussian errors of unknown variance the likelihood is error^(−n/2). Choices are driven by the mean under these
-//! likelihoods, not by the one best hypothesis: the mean moves smoothly, and where the gain cannot be told yet it is
-//! on the large side, which costs little, while a gain that is too small sends everybody to the same member.
+//! Gaussian errors of unknown variance the likelihood is error^(−n/2). The gain and the capacities that drive are the
+//! mean under these likelihoods, not those of the one best hypothesis: the mean moves smoothly, and where the gain
+//! cannot be told it is some part of the usual load.
 //!
-//! The grid: [`KNEES`] and [`GAINS`] in units of the farm's usual load. The knee matters little, so steps of four do. The
-//! gain matters, so the error is interpolated between the steps. The fluid knows nothing of chance: where a member
-//! runs idle now and then, less of what answers brought is found in the next report than one answer brings. So the
-//! gain that predicts best is too small to choose by, the more so the longer the interval, and is raised
-//! ([`Bank::raise`], by what simulations of queues with and without other balancers say).
+//! The grid: [`KNEES`] and [`GAINS`] in units of the farm's usual load, [`DELAYS`] in seconds. The knee matters little,
+//! so two of them do, a step of four apart. The gain matters, so the error is interpolated between the steps. A delay
+//! tells answers that are cached (for a TTL, by a resolver or a proxy) and bring their requests over some time: what
+//! they are still to bring counts as load.
+//!
+//! The fluid knows nothing of chance: where a member runs idle now and then, the next report shows less of what answers
+//! brought than one answer brings. So the gain that predicts best is too small to choose by, the more so the longer
+//! the interval, and a gain that is too small is worse than one too large: it sends everybody to the same member. So
+//! it is raised ([`RAISE`], by simulations of queues alone and shared with other balancers).
 
 use super::fluid;
 use super::member::{Interval, Member, Sums, WINDOWS};
@@ -20,7 +24,7 @@ pub const KNEES: [f64; 2] = [0.25, 1.0];
 /// Mean time from an answer to the requests that it brings, in seconds.
 pub const DELAYS: [f64; 5] = [0.0, 2.0, 8.0, 32.0, 128.0];
 /// How likely each delay is before anything is known.
-const DELAY_PRIOR: [f64; DELAYS.len()] = [1.0, 0.1, 0.1, 0.1, 0.1];
+const DELAY_PRIOR: [f64; DELAYS.len()] = [1.0, 1e-3, 1e-3, 1e-3, 1e-3];
 /// Loads of one arrival, in units, each twice the one before.
 const GAINS: [f64; 10] = [0.015625, 0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
 /// Steps between two gains of the grid where errors are interpolated.
@@ -50,6 +54,8 @@ const PRIOR: (f64, f64) = (16.0, 4.0);
 const MOST_APART: f64 = 16.0;
 /// Part of its time that a farm is busy, at the least and the most: bounds capacities while little is known.
 const UTILIZATION: (f64, f64) = (0.02, 2.0);
+/// What utilization is taken to be before it is known.
+pub const USUAL_UTILIZATION: f64 = 0.8;
 /// The gain is raised by 1.2 where intervals are short, by up to 1.7 where they hold 12 arrivals and more.
 const RAISE: (f64, f64, f64) = (1.2, 0.5, 12.0);
 
@@ -129,8 +135,26 @@ impl Bank {
         self.modes.iter().enumerate().map(part).sum()
     }
 
-    /// Judges every hypothesis by what a member's load became; gives whether what drives may have changed.
-    pub fn judge(&mut self, member: &Member, pool: &Sums, interval: &Interval, least_gain: f64) -> bool {
+    /// Whether nothing was judged yet.
+    pub fn is_new(&self) -> bool {
+        self.judged == 0.0
+    }
+
+    /// Starts with a gain, in units, before anything is learned.
+    pub fn begin_with(&mut self, gain: f64) {
+        self.gain = self.fixed.unwrap_or(gain);
+    }
+
+    /// Judges every hypothesis by what a member's load became; gives whether what drives may have changed. `least_gain`
+    /// and `usual` are the least gain to choose by and the farm's usual load, in units.
+    pub fn judge(
+        &mut self,
+        member: &Member,
+        pool: &Sums,
+        interval: &Interval,
+        least_gain: f64,
+        usual: f64,
+    ) -> bool {
         let Interval { before, after, ref arrivals, span } = *interval;
         let noise = 1.0 / (self.gain + before + after);
         let error = |rate: f64, delay: usize, knee: usize, gain: f64| {
@@ -163,18 +187,19 @@ impl Bank {
             return false;
         }
         self.wait = if self.judged < 512.0 { 8 } else { 32 };
-        self.weigh(least_gain);
+        self.weigh(least_gain, usual);
         true
     }
 
     /// Works out how likely everything is, and what drives.
-    fn weigh(&mut self, least_gain: f64) {
+    fn weigh(&mut self, least_gain: f64, usual: f64) {
         let power = 0.5 * CANDOUR * self.judged.min(MEMORY);
         let gains = self.fixed.map_or(GAINS.len(), |_| 1);
         let least = self.errors.map(|errors| least_of(&errors[..gains]));
         let best = least_of(&least);
         let likely = |delay: usize| DELAY_PRIOR[delay] * (least[delay] / best).powf(-power);
-        let delay = (0..DELAYS.len()).max_by(|&one, &other| likely(one).total_cmp(&likely(other))).unwrap_or(0);
+        let delay =
+            (0..DELAYS.len()).max_by(|&one, &other| likely(one).total_cmp(&likely(other))).unwrap_or(0);
         if likely(self.delay) < UNLIKELY * likely(delay) {
             // What the other knee is worth with this delay is not known yet: no more than this one.
             self.delay = delay;
@@ -188,8 +213,8 @@ impl Bank {
             other_likely = other_likely.recip();
         }
         if self.fixed.is_none() {
-            let this = likely_gain(&self.errors[self.delay], power);
-            let other = likely_gain(&self.other, power);
+            let this = likely_gain(&self.errors[self.delay], power, usual);
+            let other = likely_gain(&self.other, power, usual);
             let mean = if other_likely.is_finite() {
                 (this + other * other_likely) / (1.0 + other_likely)
             } else {
@@ -230,11 +255,14 @@ impl Bank {
         self.errors.iter_mut().for_each(rescale);
         rescale(&mut self.other);
         self.mode_errors = self.mode_errors.map(|error| error * factor);
+        // The knee that drives stays what it is, if it is still on the grid; else the other one, which is, takes over.
         let knee = moved(self.knee, KNEES.len(), -powers / 2);
-        if knee != self.knee {
-            std::mem::swap(&mut self.errors[self.delay], &mut self.other);
-            self.knee = knee;
+        if knee == self.knee {
+            self.errors[self.delay] = self.other;
+        } else {
+            self.other = self.errors[self.delay];
         }
+        self.knee = knee;
     }
 }
 
@@ -243,6 +271,8 @@ pub fn moved(place: usize, places: usize, steps: i32) -> usize {
     (place as i64 + i64::from(steps)).clamp(0, places as i64 - 1) as usize
 }
 
+/// Gains beyond this part of the usual load are less likely before anything is known, by the square.
+const LARGE: f64 = 0.5;
 /// Errors are not smaller than this.
 const TINY: f64 = 1e-12;
 
@@ -256,7 +286,8 @@ fn shared_rate(pool: &Sums, delay: usize, knee: usize, gain: f64) -> f64 {
         return 0.0;
     }
     let inflow = gain * pool.arrivals[delay].max(0.0) / pool.span;
-    let rate = pool.departed(gain, delay) / pool.busy[knee];
+    let prior = PRIOR.1 * pool.span / pool.intervals;
+    let rate = (pool.departed(gain, delay) + prior * inflow) / (pool.busy[knee] + prior * USUAL_UTILIZATION);
     rate.clamp(inflow / UTILIZATION.1, inflow / UTILIZATION.0).max(1e-9)
 }
 
@@ -269,15 +300,16 @@ fn rate_in(mode: usize, member: &Member, shared: f64, delay: usize, knee: usize,
     rate.clamp(shared / MOST_APART, shared * MOST_APART)
 }
 
-/// The mean gain, if each is likely as its error to the power of -`power`. Between the gains of the grid the logarithm
+/// The mean gain, if each is likely as its error to the power of -`power`; `usual` is the farm's usual load, in units. Between the gains of the grid the logarithm
 /// of the error follows Catmull and Rom's cubic through the points around.
-fn likely_gain(errors: &[f64; GAINS.len()], power: f64) -> f64 {
+fn likely_gain(errors: &[f64; GAINS.len()], power: f64, usual: f64) -> f64 {
     let logs = errors.map(|error| error.max(TINY).ln());
     let last = logs.len() - 1;
     let fine = |step: usize| {
         let (place, part) = (step / FINE, (step % FINE) as f64 / FINE as f64);
         let at = |place: usize| logs[place.min(last)];
-        let (before, one, two, after) = (at(place.saturating_sub(1)), at(place), at(place + 1), at(place + 2));
+        let (before, one, two, after) =
+            (at(place.saturating_sub(1)), at(place), at(place + 1), at(place + 2));
         let (start, end) = ((two - before) * 0.5, (after - one) * 0.5);
         let cubic = 2.0 * (one - two) + start + end;
         let square = 3.0 * (two - one) - 2.0 * start - end;
@@ -285,9 +317,11 @@ fn likely_gain(errors: &[f64; GAINS.len()], power: f64) -> f64 {
     };
     let fine: [f64; (GAINS.len() - 1) * FINE + 1] = std::array::from_fn(fine);
     let least = fine.iter().copied().fold(f64::INFINITY, f64::min);
+    let large = LARGE * usual;
     let parts = fine.iter().enumerate().map(|(step, log)| {
-        let likely = (-power * (log - least)).exp();
-        (likely * GAINS[0] * 2f64.powf(step as f64 / FINE as f64), likely)
+        let gain = GAINS[0] * 2f64.powf(step as f64 / FINE as f64);
+        let likely = (-power * (log - least)).exp() / (1.0 + (gain / large).powi(2));
+        (likely * gain, likely)
     });
     let (sum, all) = parts.fold((0.0, 0.0), |sums, part| (sums.0 + part.0, sums.1 + part.1));
     sum / all
@@ -301,14 +335,25 @@ mod tests {
     fn the_gain_is_found_between_the_steps_of_the_grid() {
         // A parabola in the logarithm, with its bottom at 0.35.
         let errors = GAINS.map(|gain| 0.2 * (0.3 * (gain / 0.35).ln().powi(2)).exp());
-        let found = likely_gain(&errors, 200.0);
+        let found = likely_gain(&errors, 200.0, 1.0);
         assert!((0.33..0.37).contains(&found), "{found}");
     }
 
     #[test]
-    fn what_cannot_be_told_is_taken_to_be_large() {
-        let mean = likely_gain(&[0.5; GAINS.len()], 200.0);
-        assert!(mean > 1.0, "{mean}");
+    fn what_cannot_be_told_is_some_part_of_the_usual_load() {
+        let mean = likely_gain(&[0.5; GAINS.len()], 200.0, 1.0);
+        assert!((0.1..0.5).contains(&mean), "{mean}");
     }
 
+    #[test]
+    fn another_unit_moves_the_grid_and_nothing_else() {
+        let mut bank = Bank::new(None);
+        let fill = |(place, error): (usize, &mut f64)| *error = 1.0 + place as f64;
+        bank.errors[0].iter_mut().enumerate().for_each(fill);
+        let pool = Sums::default();
+        bank.rescale(2);
+        assert_eq!((bank.errors[0][2], bank.knee(&pool, 1.0), bank.gain()), (5.0 / 4.0, 0.25, 0.25));
+        bank.rescale(-2);
+        assert_eq!((bank.errors[0][4], bank.knee(&pool, 1.0), bank.gain()), (5.0, 1.0, 1.0));
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::super::moment::Moment;
 use super::super::{Candidate, Observation, Params};
-use super::bank::{Bank, POOLED};
+use super::bank::{Bank, POOLED, USUAL_UTILIZATION};
 use super::member::{Interval, Last, Member, Sums, weighted};
 use super::scale::{MOST, Scale, idle_of};
 use super::virtual_queue::{Contender, Drive, VirtualQueue};
@@ -24,6 +24,9 @@ pub struct Learner {
     smoothing: Option<f64>,
     /// Requests that one answer brings, where backends count them: requests, answers.
     counted: Option<(f64, f64)>,
+    /// When the first report came, and the answers given by then; answers a second since, at weight 1.
+    start: Option<(Moment, f64)>,
+    answer_rate: f64,
     /// Members that reported.
     known: usize,
     /// Reports until the idle load is looked at again.
@@ -35,12 +38,18 @@ pub struct Learner {
 
 /// Requests over which it is learned how many one answer brings.
 const COUNTED: f64 = 4096.0;
+/// A counter that grew by more than this since the last report was not counting.
+const MOST_REQUESTS: f64 = 1e9;
 /// Arrivals that an interval must hold on average to be worth judging.
 const WORTH: f64 = 1.0;
 /// Most reports put together to one interval.
 const MOST_TOGETHER: f64 = 32.0;
 /// An interval longer than this, in seconds, teaches nothing but where the member stands now.
 const LONGEST: f64 = 86_400.0;
+/// Before anything is learned an answer is taken to bring this load, as for rules that don't learn, but no less than
+/// this part of the usual load, so that loads in bytes don't send everybody to one member.
+const FIRST_GAIN: f64 = 1.0;
+const FIRST_PART: f64 = 1.0 / 64.0;
 /// Choices follow the knee when its logarithm has moved by so much.
 const STEP: f64 = 0.05;
 /// The exponent to which crowding counts against speed: (c/µ)·((q+g)/c)^3.
@@ -60,6 +69,8 @@ impl Learner {
             scale: Scale::default(),
             smoothing: params.load_smoothing.map(|span| span.as_secs_f64()).filter(|span| *span > 0.0),
             counted: None,
+            start: None,
+            answer_rate: 0.0,
             known: 0,
             idle_wait: 8,
             arrivals_a_report: 0.0,
@@ -73,6 +84,7 @@ impl Learner {
         if candidates.iter().any(|candidate| !self.by_seed.contains_key(&candidate.seed)) {
             self.forget_the_gone();
         }
+        self.take_over(candidates, now);
         let average = self.average(now);
         let mut contenders = Vec::with_capacity(candidates.len());
         for candidate in candidates {
@@ -85,13 +97,14 @@ impl Learner {
             }
             member.part = (candidate.weight / member.weight).clamp(1e-3, 1.0);
             let answers = candidate.gauge.answers();
-            if member.last.is_none() {
-                self.put(index, average, answers, now);
-            } else {
-                let member = &self.members[index];
-                let load = member.queue.load(now, self.drive.knee.get());
-                let seen = if fresh { answers } else { member.queue.seen() };
-                self.put(index, load, seen, now);
+            let seen = if fresh { answers } else { member.queue.seen() };
+            match (member.last, candidate.gauge.reported()) {
+                (Some(_), _) => {
+                    let load = member.queue.load(now, self.drive.knee.get());
+                    self.put(index, load, seen, now);
+                }
+                (None, Some(told)) => self.put(index, self.scale.normal(told), answers, now),
+                (None, None) => self.put(index, average, answers, now),
             }
             contenders.push(Contender {
                 id: candidate.id,
@@ -103,15 +116,30 @@ impl Learner {
         contenders.into()
     }
 
+    /// Loads that were known before this rule was in force (it was changed, or Athena was restarted) tell at least what
+    /// loads are like.
+    fn take_over(&mut self, candidates: &[Candidate], now: Moment) {
+        if self.known > 0 {
+            return;
+        }
+        let mut loads: Vec<f64> =
+            candidates.iter().filter_map(|candidate| candidate.gauge.reported()).collect();
+        let Some(idle) = idle_of(&mut loads) else { return };
+        self.scale.settle_idle(idle);
+        loads.into_iter().for_each(|load| self.rescale(load, now));
+    }
+
     /// The moment of the last report.
     fn latest(&self) -> Moment {
         self.members.iter().filter_map(|member| member.last).map(|last| last.at).max().unwrap_or(Moment::ZERO)
     }
 
     fn find_or_add(&mut self, id: usize, seed: u64, weight: f64) -> usize {
-        if let Some(&index) = self.by_id.get(id).filter(|&&index| {
-            self.members.get(index).is_some_and(|member| member.seed == seed)
-        }) {
+        if let Some(&index) = self
+            .by_id
+            .get(id)
+            .filter(|&&index| self.members.get(index).is_some_and(|member| member.seed == seed))
+        {
             return index;
         }
         let index = *self.by_seed.entry(seed).or_insert_with(|| {
@@ -188,8 +216,7 @@ impl Learner {
             None => self.members[index].interval = None,
         }
         let counter = report.counter.or(last.counter);
-        self.members[index].last =
-            Some(Last { told, load, at: now, answers: report.answers, counter });
+        self.members[index].last = Some(Last { told, load, at: now, answers: report.answers, counter });
         if changed {
             self.steer(now);
         }
@@ -208,14 +235,29 @@ impl Learner {
         self.members[index].last = Some(Last { told, load, at, answers, counter });
         self.known += 1;
         self.put(index, load, report.answers, report.now);
-        // Who has not spoken yet is taken to be like those who have.
         if self.known.is_power_of_two() {
-            let average = self.average(report.now);
-            for other in 0..self.members.len() {
-                if let (None, Some(gauge)) = (self.members[other].last, &self.members[other].gauge) {
-                    let answers = gauge.answers();
-                    self.put(other, average, answers, report.now);
-                }
+            self.get_to_know(report.now);
+        }
+    }
+
+    /// While first reports come: who has not spoken yet is taken to be like those who have, and until capacities are
+    /// known work is taken to go as it comes.
+    fn get_to_know(&mut self, now: Moment) {
+        let gauges = self.members.iter().filter_map(|member| member.gauge.as_ref());
+        let answers = gauges.map(|gauge| gauge.answers() as f64).sum::<f64>();
+        let weights: f64 = self.members.iter().map(|member| member.weight).sum();
+        let (start, before) = *self.start.get_or_insert((now, answers));
+        let span = now.seconds_since(start);
+        if span > 0.0 {
+            self.answer_rate = (answers - before).max(0.0) / (span * weights);
+        }
+        let (average, knee) = (self.average(now), self.drive.knee.get());
+        for index in 0..self.members.len() {
+            let Member { last, gauge, queue, .. } = &self.members[index];
+            match (last, gauge) {
+                (None, Some(gauge)) => self.put(index, average, gauge.answers(), now),
+                (None, None) => {}
+                (Some(_), _) => self.put(index, queue.load(now, knee), queue.seen(), now),
             }
         }
     }
@@ -240,13 +282,14 @@ impl Learner {
         Some((told - last.told * kept) / (1.0 - kept)).filter(|load| load.is_finite())
     }
 
-    /// Requests or answers since the last report; `None` if a counter fell, because the backend was restarted.
+    /// Requests or answers since the last report; `None` if a counter fell, because the backend was restarted, or
+    /// grew beyond all measure.
     fn arrivals(&mut self, last: &Last, report: &Observation<'_>) -> Option<f64> {
         let answers = report.answers.saturating_sub(last.answers) as f64;
         match (last.counter, report.counter) {
-            (Some(before), Some(now)) if now < before => None,
             (Some(before), Some(now)) => {
-                let requests = now - before;
+                let requests =
+                    Some(now - before).filter(|requests| (0.0..=MOST_REQUESTS).contains(requests))?;
                 let (all, given) = self.counted.unwrap_or((0.0, 0.0));
                 let keep = 1.0 - (requests / COUNTED).min(0.5);
                 self.counted = Some((all * keep + requests, given * keep + answers));
@@ -266,12 +309,23 @@ impl Learner {
 
     fn see_scale(&mut self, load: f64, now: Moment) {
         self.settle_idle(now);
+        self.rescale(load, now);
+    }
+
+    /// Lets the unit of load follow what was told.
+    fn rescale(&mut self, load: f64, now: Moment) {
         let Some(powers) = self.scale.see(load) else { return };
         let (knee, factor) = (self.drive.knee.get(), 2f64.powi(-powers));
-        let loads: Vec<f64> = self.members.iter().map(|member| member.queue.load(now, knee) * factor).collect();
+        let loads: Vec<f64> =
+            self.members.iter().map(|member| member.queue.load(now, knee) * factor).collect();
         self.bank.rescale(powers);
         self.members.iter_mut().for_each(|member| member.rescale(powers));
         self.pool.rescale(powers);
+        if self.bank.is_new() {
+            self.bank.begin_with(
+                FIRST_GAIN.max(self.scale.unit() * self.scale.usual() * FIRST_PART) / self.scale.unit(),
+            );
+        }
         self.put_all(&loads, now);
     }
 
@@ -283,12 +337,8 @@ impl Learner {
         }
         self.idle_wait = self.members.len().max(16);
         self.add_up();
-        let mut least: Vec<f64> = self
-            .members
-            .iter()
-            .map(|member| member.least.get())
-            .filter(|least| least.is_finite())
-            .collect();
+        let mut least: Vec<f64> =
+            self.members.iter().map(|member| member.least.get()).filter(|least| least.is_finite()).collect();
         let Some(growth) = idle_of(&mut least).and_then(|idle| self.scale.settle_idle(idle)) else { return };
         let knee = self.drive.knee.get();
         let moved = |load: f64| (load + growth).clamp(0.0, MOST);
@@ -327,7 +377,7 @@ impl Learner {
         }
         // A load that the answers of an interval do not move cannot be steered by answers.
         let least_gain = self.scale.usual() / (2.0 * self.arrivals_a_report.max(8.0));
-        self.bank.judge(&self.members[index], &self.pool, &whole, least_gain)
+        self.bank.judge(&self.members[index], &self.pool, &whole, least_gain, self.scale.usual())
     }
 
     /// Lets choices follow what the bank believes now.
@@ -348,6 +398,8 @@ impl Learner {
 
     fn put_all(&mut self, loads: &[f64], now: Moment) {
         self.drive.knee.set(self.knee());
+        self.drive.unit.set(self.scale.unit());
+        self.drive.idle.set(self.scale.idle());
         self.drive.gain.set(self.bank.gain() * self.requests_an_answer());
         for (index, &load) in loads.iter().enumerate() {
             let seen = self.members[index].queue.seen();
@@ -358,7 +410,10 @@ impl Learner {
     /// Sets a member's virtual queue.
     fn put(&self, index: usize, load: f64, answers: u64, now: Moment) {
         let member = &self.members[index];
-        let rate = self.bank.rate(member, &self.pool);
+        let rate = match self.bank.rate(member, &self.pool) {
+            0.0 => self.answer_rate * self.drive.gain.get() * member.weight / USUAL_UTILIZATION,
+            rate => rate,
+        };
         // Before any capacity is known answers are counted by weight.
         let factor = if rate > 0.0 { rate.powf(-1.0 / STEEPNESS) } else { 1.0 / member.weight };
         member.queue.set(load, self.drive.knee.get(), rate * member.part, factor / member.part, answers, now);

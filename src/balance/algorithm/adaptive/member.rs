@@ -29,6 +29,8 @@ pub struct Sums {
     pub arrivals: [f64; DELAYS.len()],
     /// Seconds.
     pub span: f64,
+    /// Intervals.
+    pub intervals: f64,
     /// Busy seconds, for every knee.
     pub busy: [f64; KNEES.len()],
 }
@@ -39,6 +41,7 @@ impl Sums {
         self.drop += other.drop * part;
         self.arrivals.iter_mut().zip(other.arrivals).for_each(|(sum, other)| *sum += other * part);
         self.span += other.span * part;
+        self.intervals += other.intervals * part;
         self.busy.iter_mut().zip(other.busy).for_each(|(busy, other)| *busy += other * part);
     }
 
@@ -151,7 +154,8 @@ impl Member {
         self.intervals = self.intervals.saturating_add(1);
         let step = 1.0 / f64::from(self.intervals.min(32));
         self.arrivals_a_report += (arrivals[0] - self.arrivals_a_report) * step;
-        let mut fresh = Sums { drop: before - after, arrivals, span, busy: [0.0; KNEES.len()] };
+        let mut fresh =
+            Sums { drop: before - after, arrivals, span, intervals: 1.0, busy: [0.0; KNEES.len()] };
         for (busy, knee) in fresh.busy.iter_mut().zip(KNEES) {
             let part = 0.5 * ((before / knee).min(1.0) + (after / knee).min(1.0));
             *busy = span * part.max(LEAST_BUSY);

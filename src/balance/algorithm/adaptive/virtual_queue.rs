@@ -16,11 +16,24 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use super::super::super::gauge::{AtomicF64, Gauge};
 use super::super::super::moment::Moment;
 
-/// The knee and the load of one answer that a farm believes in, in the farm's unit of load.
+/// What a farm believes in.
 #[derive(Debug)]
 pub struct Drive {
+    /// c, in the farm's unit of load.
     pub knee: AtomicF64,
+    /// g, the load of one answer, in the farm's unit of load.
     pub gain: AtomicF64,
+    /// The unit, in that of the formula.
+    pub unit: AtomicF64,
+    /// The load of an idle member, in the formula's unit.
+    pub idle: AtomicF64,
+}
+
+impl Default for Drive {
+    fn default() -> Self {
+        let one = || AtomicF64::new(1.0);
+        Self { knee: one(), gain: one(), unit: one(), idle: AtomicF64::new(0.0) }
+    }
 }
 
 /// See the module's head. Loads are in the farm's unit, time is in seconds.
