@@ -54,6 +54,7 @@ pub mod http;
 pub mod metrics;
 pub mod mirror;
 pub mod resolve;
+pub mod simulate;
 pub mod state;
 pub mod systemd;
 pub mod tls;

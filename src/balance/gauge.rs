@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A number that one writer changes and many readers read.
+/// A number that may be read and changed by anybody at any time.
 #[derive(Debug)]
 pub struct AtomicF64(AtomicU64);
 
@@ -23,8 +23,22 @@ impl AtomicF64 {
     }
 
     /// Replaces the number.
+    #[inline]
     pub fn set(&self, value: f64) {
         self.0.store(value.to_bits(), Relaxed);
+    }
+
+    /// Adds to the number; of additions at the same time none is lost.
+    #[inline]
+    pub fn add(&self, part: f64) {
+        let mut bits = self.0.load(Relaxed);
+        loop {
+            let sum = (f64::from_bits(bits) + part).to_bits();
+            match self.0.compare_exchange_weak(bits, sum, Relaxed, Relaxed) {
+                Ok(_) => break,
+                Err(other) => bits = other,
+            }
+        }
     }
 }
 
@@ -91,6 +105,12 @@ impl Gauge {
     /// Whether no load is known at all.
     pub fn is_unknown(&self) -> bool {
         self.load.get().is_nan()
+    }
+
+    /// Answers that gave this backend so far, over all farms.
+    #[inline]
+    pub fn answers(&self) -> u64 {
+        self.tally.answers()
     }
 
     /// Answers handed out since the load was reported.

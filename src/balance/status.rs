@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::algorithm::Belief;
 use super::moment::Moment;
 use super::name::Name;
 use super::statistics::Statistics;
@@ -98,6 +99,8 @@ pub struct MemberStatus {
     pub load: LoadState,
     /// Its expected share of the answers in the algorithm's eyes, 0 to 1; 0 while it is not available.
     pub share: f64,
+    /// What the algorithm believes of it, if it is one that learns and the member can be chosen.
+    pub belief: Option<Belief>,
     /// Whether it can be chosen.
     pub available: bool,
     /// Why it cannot; empty if it can, unless it is suspect all the same.

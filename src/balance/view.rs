@@ -6,9 +6,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use super::algorithm::{AlgorithmSpec, MemberId, Select};
+use super::algorithm::{AlgorithmSpec, Belief, MemberId, Select};
 use super::farm::Farm;
 use super::gauge::Tally;
+use super::moment::Moment;
 use super::name::Name;
 use super::plan::Fallback;
 use super::sticky::{Rendezvous, Standing};
@@ -146,6 +147,11 @@ impl View {
     /// Every member that may be chosen, with its share of the answers in the algorithm's eyes.
     pub fn shares(&self) -> Vec<(MemberId, f64)> {
         self.selectors.any.as_ref().map(|select| select.shares()).unwrap_or_default()
+    }
+
+    /// What the algorithm believes at `now` of every member that may be chosen, if it is one that learns.
+    pub fn beliefs(&self, now: Moment) -> Vec<(MemberId, Belief)> {
+        self.selectors.any.as_ref().map(|select| select.beliefs(now)).unwrap_or_default()
     }
 
     pub(super) fn select(&self, family: Option<Family>) -> Option<&dyn Select> {

@@ -182,7 +182,7 @@ fn between_two_reports_nobody_is_sent_everything() {
         let select = prepared(spec, &field.candidates);
         let mut seen = [0u32; 4];
         (0..400).for_each(|_| seen[field.choose(&*select, b"")] += 1);
-        assert!(seen[0] < 200 && seen.iter().all(|&count| count > 40), "{}: {seen:?}", spec.name);
+        assert!(seen[0] < 240 && seen.iter().all(|&count| count > 40), "{}: {seen:?}", spec.name);
     }
 }
 

@@ -7,13 +7,21 @@
 //! To add a rule: a file beside this one, a line in [`ALGORITHMS`]. Configuration, help, documentation, dashboard,
 //! simulator and the battery of tests iterate that table.
 
+mod adaptive;
+mod contest;
 mod failover;
 pub(super) mod hash;
+mod hot_cold;
+mod interpreted;
+mod kept;
 mod least_load;
+mod load_weighted;
 mod random;
 mod round_robin;
 mod sample;
+mod turns;
 mod two_choices;
+mod utilization;
 
 #[cfg(test)]
 mod battery;
@@ -117,6 +125,20 @@ pub trait Select: Send + Sync {
 
     /// The share of answers that each candidate may expect, in the order of the candidates; they sum to 1.
     fn shares(&self) -> Vec<(MemberId, f64)>;
+
+    /// What it believes of every candidate at `now`, if it is a rule that learns.
+    fn beliefs(&self, _now: Moment) -> Vec<(MemberId, Belief)> {
+        Vec::new()
+    }
+}
+
+/// What a rule that learns believes of a member.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Belief {
+    /// Its load now, in the formula's units.
+    pub load: f64,
+    /// Answers a second that it can serve; 0 while that is not known.
+    pub answers_a_second: f64,
 }
 
 /// A row of the table.
@@ -138,12 +160,17 @@ pub struct AlgorithmSpec {
 
 /// Every rule there is.
 pub static ALGORITHMS: &[AlgorithmSpec] = &[
+    adaptive::SPEC,
     least_load::SPEC,
     two_choices::SPEC,
+    interpreted::SPEC,
+    load_weighted::SPEC,
+    utilization::SPEC,
     round_robin::SPEC,
     round_robin::WEIGHTED,
     random::SPEC,
     hash::SPEC,
+    hot_cold::SPEC,
     failover::SPEC,
 ];
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::algorithm::{Candidate, Select};
+use super::super::algorithm::{Belief, Candidate, Select};
 use super::super::backend::Backend;
 use super::super::moment::Moment;
 use super::super::plan::{Fallback, LastResort};
@@ -209,10 +209,15 @@ impl Truth {
     pub(super) fn farm_status(&self, index: usize, now: Moment) -> FarmStatus {
         let farm = &self.farms[index];
         let mut shares = vec![0.0; farm.members.len()];
-        for (id, share) in farm.farm.view().shares() {
+        let view = farm.farm.view();
+        for (id, share) in view.shares() {
             shares[id.0 as usize] = share;
         }
-        let member = |(number, (place, share)): (usize, (&super::Place, f64))| {
+        let mut beliefs = vec![None; farm.members.len()];
+        for (id, belief) in view.beliefs(now) {
+            beliefs[id.0 as usize] = Some(belief);
+        }
+        let member = |(number, ((place, share), belief)): (usize, ((&super::Place, f64), Option<Belief>))| {
             let backend = &self.backends[place.backend];
             let available = backend.is_available(farm.plan.expect_update, place.factor, now);
             let (available, reason) = farm.verdict(number, available);
@@ -221,6 +226,7 @@ impl Truth {
                 weight: farm.weight(backend, place.factor, now),
                 load: place.load_state(farm),
                 share,
+                belief,
                 available,
                 reason,
             }
@@ -231,7 +237,7 @@ impl Truth {
             algorithm: farm.plan.algorithm.name,
             load: farm.plan.load.to_string(),
             ttl: farm.plan.ttl,
-            members: farm.members.iter().zip(shares).enumerate().map(member).collect(),
+            members: farm.members.iter().zip(shares).zip(beliefs).enumerate().map(member).collect(),
             available: farm.available,
             source: farm.source.clone(),
             answers: farm.farm.answers(),

@@ -1,0 +1,359 @@
+//! The bank of hypotheses: knee, load of one arrival, and whose capacity to believe.
+//!
+//! Each hypothesis predicts every report from the one before; its squared error, relative to the noise to be expected,
+//! is averaged over the farm's last [`MEMORY`] predictions. How likely a hypothesis is follows from that average: with
+//! Gaussian errors of unknown variance the likelihood is error^(−n/2). The gain and the capacities that drive are the
+//! mean under these likelihoods, not those of the one best hypothesis: the mean moves smoothly, and where the gain
+//! cannot be told it is some part of the usual load.
+//!
+//! The grid: [`KNEES`] and [`GAINS`] in units of the farm's usual load, [`DELAYS`] in seconds. The knee matters little,
+//! so two of them do, a step of four apart. The gain matters, so the error is interpolated between the steps. A delay
+//! tells answers that are cached (for a TTL, by a resolver or a proxy) and bring their requests over some time: what
+//! they are still to bring counts as load.
+//!
+//! The fluid knows nothing of chance: where a member runs idle now and then, the next report shows less of what answers
+//! brought than one answer brings. So the gain that predicts best is too small to choose by, the more so the longer
+//! the interval, and a gain that is too small is worse than one too large: it sends everybody to the same member. So
+//! it is raised ([`RAISE`], by simulations of queues alone and shared with other balancers).
+
+use super::fluid;
+use super::member::{Interval, Member, Sums, WINDOWS};
+
+/// Knees, in units.
+pub const KNEES: [f64; 2] = [0.25, 1.0];
+/// Mean time from an answer to the requests that it brings, in seconds.
+pub const DELAYS: [f64; 5] = [0.0, 2.0, 8.0, 32.0, 128.0];
+/// How likely each delay is before anything is known.
+const DELAY_PRIOR: [f64; DELAYS.len()] = [1.0, 1e-3, 1e-3, 1e-3, 1e-3];
+/// Loads of one arrival, in units, each twice the one before.
+const GAINS: [f64; 10] = [0.015625, 0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
+/// Steps between two gains of the grid where errors are interpolated.
+const FINE: usize = 4;
+/// Predictions over which errors are averaged.
+const MEMORY: f64 = 2000.0;
+/// Predictions are not independent of each other and their errors not Gaussian: so much of their number counts.
+const CANDOUR: f64 = 0.2;
+/// Largest error of one prediction that counts: one report says no more than many.
+const MOST_ERROR: f64 = 100.0;
+/// A knee is left when it is so much less likely than the best one.
+const UNLIKELY: f64 = 0.2;
+
+/// Whose capacity: the farm's by weight, or the member's own over one of the windows.
+const MODES: usize = 1 + WINDOWS.len();
+/// The window over which the farm's capacity is pooled.
+pub const POOLED: usize = 1;
+/// How likely each mode is before anything is known: members are alike, or at least stay as they are.
+const MODE_PRIOR: [f64; MODES] = [1.0, 0.03, 0.2, 1.0];
+/// As [`CANDOUR`], for modes.
+const MODE_CANDOUR: f64 = 0.5;
+/// A member's own capacity is nonsense at first; only the last of so many parts of the predictions count.
+const MODE_RECENT: f64 = 3.0;
+/// Belief that a member is as fast as the rest, in arrivals, and in reports.
+const PRIOR: (f64, f64) = (16.0, 4.0);
+/// Own capacities lie within this factor of the farm's.
+const MOST_APART: f64 = 16.0;
+/// Part of its time that a farm is busy, at the least and the most: bounds capacities while little is known.
+const UTILIZATION: (f64, f64) = (0.02, 2.0);
+/// What utilization is taken to be before it is known.
+pub const USUAL_UTILIZATION: f64 = 0.8;
+/// The gain is raised by 1.2 where intervals are short, by up to 1.7 where they hold 12 arrivals and more.
+const RAISE: (f64, f64, f64) = (1.2, 0.5, 12.0);
+
+/// See the module's head. Loads are in units.
+#[derive(Debug)]
+pub struct Bank {
+    /// The load of one arrival, if it was told.
+    fixed: Option<f64>,
+    /// Mean squared errors by delay and gain, for the knee that drives.
+    errors: [[f64; GAINS.len()]; DELAYS.len()],
+    /// The same for the other knee and the delay that drives.
+    other: [f64; GAINS.len()],
+    mode_errors: [f64; MODES],
+    judged: f64,
+    /// Arrivals in an interval, averaged.
+    arrivals: f64,
+    /// What drives: the knee's place, the delay's, the gain, and how likely each mode is.
+    knee: usize,
+    delay: usize,
+    gain: f64,
+    modes: [f64; MODES],
+    /// The likeliest mode, under which gains and knees are judged.
+    mode: usize,
+    /// Predictions until the likelihoods are worked out again.
+    wait: u32,
+}
+
+impl Bank {
+    /// Nothing is known; `fixed`: the load of one arrival in units, if it is.
+    pub fn new(fixed: Option<f64>) -> Self {
+        Self {
+            fixed,
+            errors: [[0.0; GAINS.len()]; DELAYS.len()],
+            other: [0.0; GAINS.len()],
+            mode_errors: [0.0; MODES],
+            judged: 0.0,
+            arrivals: 0.0,
+            knee: 1,
+            delay: 0,
+            gain: fixed.unwrap_or(1.0),
+            modes: [1.0, 0.0, 0.0, 0.0],
+            mode: 0,
+            wait: 8,
+        }
+    }
+
+    /// The knee that drives, in units, for a virtual queue that holds what is still to take effect too. Of a load that
+    /// is all still to come 1/delay takes effect a second, so it falls as under a knee of capacity × delay.
+    pub fn knee(&self, pool: &Sums, weight: f64) -> f64 {
+        let rate = shared_rate(pool, self.delay, self.knee, self.gain) * weight;
+        KNEES[self.knee] + rate * DELAYS[self.delay]
+    }
+
+    /// The load that a member's answers are still to bring, in units.
+    pub fn to_come(&self, member: &Member) -> f64 {
+        self.gain * member.pending[self.delay]
+    }
+
+    /// The load of one arrival that drives, in units.
+    pub fn gain(&self) -> f64 {
+        self.gain
+    }
+
+    /// The capacity of a member that drives, in units a second; 0 while nothing is known.
+    pub fn rate(&self, member: &Member, pool: &Sums) -> f64 {
+        let shared = shared_rate(pool, self.delay, self.knee, self.gain) * member.weight;
+        if shared <= 0.0 {
+            return 0.0;
+        }
+        let part = |(mode, &likely): (usize, &f64)| {
+            // Not worth the work.
+            if likely < 1e-3 {
+                return shared * likely;
+            }
+            likely * rate_in(mode, member, shared, self.delay, self.knee, self.gain)
+        };
+        self.modes.iter().enumerate().map(part).sum()
+    }
+
+    /// Whether nothing was judged yet.
+    pub fn is_new(&self) -> bool {
+        self.judged == 0.0
+    }
+
+    /// Starts with a gain, in units, before anything is learned.
+    pub fn begin_with(&mut self, gain: f64) {
+        self.gain = self.fixed.unwrap_or(gain);
+    }
+
+    /// Judges every hypothesis by what a member's load became; gives whether what drives may have changed. `least_gain`
+    /// and `usual` are the least gain to choose by and the farm's usual load, in units.
+    pub fn judge(
+        &mut self,
+        member: &Member,
+        pool: &Sums,
+        interval: &Interval,
+        least_gain: f64,
+        usual: f64,
+    ) -> bool {
+        let Interval { before, after, ref arrivals, span } = *interval;
+        let noise = 1.0 / (self.gain + before + after);
+        let error = |rate: f64, delay: usize, knee: usize, gain: f64| {
+            let told = fluid::after(before, gain * arrivals[delay] / span, rate, KNEES[knee], span);
+            ((told - after) * (told - after) * noise).min(MOST_ERROR)
+        };
+        self.judged += 1.0;
+        self.arrivals += (arrivals[0] - self.arrivals) / self.judged.min(256.0);
+        let step = 1.0 / self.judged.min(MEMORY);
+        let (mode, gains) = (self.mode, self.fixed.as_ref().map_or(&GAINS[..], std::slice::from_ref));
+        let judge = |means: &mut [f64], delay: usize, knee: usize| {
+            for (mean, &gain) in means.iter_mut().zip(gains) {
+                let shared = shared_rate(pool, delay, knee, gain) * member.weight;
+                let rate = rate_in(mode, member, shared, delay, knee, gain);
+                *mean += (error(rate, delay, knee, gain) - *mean) * step;
+            }
+        };
+        for (delay, means) in self.errors.iter_mut().enumerate() {
+            judge(means, delay, self.knee);
+        }
+        judge(&mut self.other, self.delay, 1 - self.knee);
+        let step = (MODE_RECENT / self.judged).clamp(1.0 / MEMORY, 1.0);
+        let shared = shared_rate(pool, self.delay, self.knee, self.gain) * member.weight;
+        for (mode, mean) in self.mode_errors.iter_mut().enumerate() {
+            let rate = rate_in(mode, member, shared, self.delay, self.knee, self.gain);
+            *mean += (error(rate, self.delay, self.knee, self.gain) - *mean) * step;
+        }
+        self.wait -= 1;
+        if self.wait > 0 {
+            return false;
+        }
+        self.wait = if self.judged < 512.0 { 8 } else { 32 };
+        self.weigh(least_gain, usual);
+        true
+    }
+
+    /// Works out how likely everything is, and what drives.
+    fn weigh(&mut self, least_gain: f64, usual: f64) {
+        let power = 0.5 * CANDOUR * self.judged.min(MEMORY);
+        let gains = self.fixed.map_or(GAINS.len(), |_| 1);
+        let least = self.errors.map(|errors| least_of(&errors[..gains]));
+        let best = least_of(&least);
+        let likely = |delay: usize| DELAY_PRIOR[delay] * (least[delay] / best).powf(-power);
+        let delay =
+            (0..DELAYS.len()).max_by(|&one, &other| likely(one).total_cmp(&likely(other))).unwrap_or(0);
+        if likely(self.delay) < UNLIKELY * likely(delay) {
+            // What the other knee is worth with this delay is not known yet: no more than this one.
+            self.delay = delay;
+            self.other = self.errors[delay];
+        }
+        let (this, other) = (least_of(&self.errors[self.delay][..gains]), least_of(&self.other[..gains]));
+        let mut other_likely = (other / this).powf(-power);
+        if other_likely * UNLIKELY > 1.0 {
+            std::mem::swap(&mut self.errors[self.delay], &mut self.other);
+            self.knee = 1 - self.knee;
+            other_likely = other_likely.recip();
+        }
+        if self.fixed.is_none() {
+            let this = likely_gain(&self.errors[self.delay], power, usual);
+            let other = likely_gain(&self.other, power, usual);
+            let mean = if other_likely.is_finite() {
+                (this + other * other_likely) / (1.0 + other_likely)
+            } else {
+                this
+            };
+            self.gain = (mean * self.raise()).max(least_gain);
+        }
+
+        let best = least_of(&self.mode_errors);
+        let power = 0.5 * MODE_CANDOUR * (self.judged / MODE_RECENT).min(MEMORY);
+        let likely = |mode: usize| MODE_PRIOR[mode] * (self.mode_errors[mode].max(TINY) / best).powf(-power);
+        let likely: [f64; MODES] = std::array::from_fn(likely);
+        let sum: f64 = likely.iter().sum();
+        self.modes = likely.map(|likely| likely / sum);
+        let best = (0..MODES).max_by(|&one, &other| likely[one].total_cmp(&likely[other]));
+        self.mode = best.unwrap_or(0);
+    }
+
+    /// What the gain that predicts best is multiplied by, to choose by it.
+    fn raise(&self) -> f64 {
+        let (short, more, arrivals) = RAISE;
+        short + more * (self.arrivals / arrivals).min(1.0)
+    }
+
+    /// Measures loads in a unit that is 2^`powers` of the old one; `powers` is even. Hypotheses that are new to the grid
+    /// start with the error of the nearest one that was on it.
+    pub fn rescale(&mut self, powers: i32) {
+        let factor = 2f64.powi(-powers);
+        self.fixed = self.fixed.map(|gain| gain * factor);
+        self.gain *= factor;
+        let free = self.fixed.is_none();
+        let rescale = |errors: &mut [f64; GAINS.len()]| {
+            let old = *errors;
+            for (gain, error) in errors.iter_mut().enumerate() {
+                *error = old[if free { moved(gain, GAINS.len(), powers) } else { gain }] * factor;
+            }
+        };
+        self.errors.iter_mut().for_each(rescale);
+        rescale(&mut self.other);
+        self.mode_errors = self.mode_errors.map(|error| error * factor);
+        // The knee that drives stays what it is, if it is still on the grid; else the other one, which is, takes over.
+        let knee = moved(self.knee, KNEES.len(), -powers / 2);
+        if knee == self.knee {
+            self.errors[self.delay] = self.other;
+        } else {
+            self.other = self.errors[self.delay];
+        }
+        self.knee = knee;
+    }
+}
+
+/// A place on a grid, so many steps further, or the nearest end.
+pub fn moved(place: usize, places: usize, steps: i32) -> usize {
+    (place as i64 + i64::from(steps)).clamp(0, places as i64 - 1) as usize
+}
+
+/// Gains beyond this part of the usual load are less likely before anything is known, by the square.
+const LARGE: f64 = 0.5;
+/// Errors are not smaller than this.
+const TINY: f64 = 1e-12;
+
+fn least_of(errors: &[f64]) -> f64 {
+    errors.iter().copied().fold(f64::INFINITY, f64::min).max(TINY)
+}
+
+/// The capacity of a member of weight 1, in units a second; 0 while nothing is known.
+fn shared_rate(pool: &Sums, delay: usize, knee: usize, gain: f64) -> f64 {
+    if pool.span <= 0.0 || pool.busy[knee] <= 0.0 {
+        return 0.0;
+    }
+    let inflow = gain * pool.arrivals[delay].max(0.0) / pool.span;
+    let prior = PRIOR.1 * pool.span / pool.intervals;
+    let rate = (pool.departed(gain, delay) + prior * inflow) / (pool.busy[knee] + prior * USUAL_UTILIZATION);
+    rate.clamp(inflow / UTILIZATION.1, inflow / UTILIZATION.0).max(1e-9)
+}
+
+/// A member's capacity as one mode sees it, given the farm's for its weight.
+fn rate_in(mode: usize, member: &Member, shared: f64, delay: usize, knee: usize, gain: f64) -> f64 {
+    let Some(window) = mode.checked_sub(1) else { return shared };
+    let sums = &member.sums[window];
+    let prior = PRIOR.0.max(PRIOR.1 * member.arrivals_a_report()) * gain;
+    let rate = (sums.departed(gain, delay) + prior) / (sums.busy[knee] + prior / shared);
+    rate.clamp(shared / MOST_APART, shared * MOST_APART)
+}
+
+/// The mean gain, if each is likely as its error to the power of -`power`; `usual` is the farm's usual load, in units. Between the gains of the grid the logarithm
+/// of the error follows Catmull and Rom's cubic through the points around.
+fn likely_gain(errors: &[f64; GAINS.len()], power: f64, usual: f64) -> f64 {
+    let logs = errors.map(|error| error.max(TINY).ln());
+    let last = logs.len() - 1;
+    let fine = |step: usize| {
+        let (place, part) = (step / FINE, (step % FINE) as f64 / FINE as f64);
+        let at = |place: usize| logs[place.min(last)];
+        let (before, one, two, after) =
+            (at(place.saturating_sub(1)), at(place), at(place + 1), at(place + 2));
+        let (start, end) = ((two - before) * 0.5, (after - one) * 0.5);
+        let cubic = 2.0 * (one - two) + start + end;
+        let square = 3.0 * (two - one) - 2.0 * start - end;
+        ((cubic * part + square) * part + start) * part + one
+    };
+    let fine: [f64; (GAINS.len() - 1) * FINE + 1] = std::array::from_fn(fine);
+    let least = fine.iter().copied().fold(f64::INFINITY, f64::min);
+    let large = LARGE * usual;
+    let parts = fine.iter().enumerate().map(|(step, log)| {
+        let gain = GAINS[0] * 2f64.powf(step as f64 / FINE as f64);
+        let likely = (-power * (log - least)).exp() / (1.0 + (gain / large).powi(2));
+        (likely * gain, likely)
+    });
+    let (sum, all) = parts.fold((0.0, 0.0), |sums, part| (sums.0 + part.0, sums.1 + part.1));
+    sum / all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gain_is_found_between_the_steps_of_the_grid() {
+        // A parabola in the logarithm, with its bottom at 0.35.
+        let errors = GAINS.map(|gain| 0.2 * (0.3 * (gain / 0.35).ln().powi(2)).exp());
+        let found = likely_gain(&errors, 200.0, 1.0);
+        assert!((0.33..0.37).contains(&found), "{found}");
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_some_part_of_the_usual_load() {
+        let mean = likely_gain(&[0.5; GAINS.len()], 200.0, 1.0);
+        assert!((0.1..0.5).contains(&mean), "{mean}");
+    }
+
+    #[test]
+    fn another_unit_moves_the_grid_and_nothing_else() {
+        let mut bank = Bank::new(None);
+        let fill = |(place, error): (usize, &mut f64)| *error = 1.0 + place as f64;
+        bank.errors[0].iter_mut().enumerate().for_each(fill);
+        let pool = Sums::default();
+        bank.rescale(2);
+        assert_eq!((bank.errors[0][2], bank.knee(&pool, 1.0), bank.gain()), (5.0 / 4.0, 0.25, 0.25));
+        bank.rescale(-2);
+        assert_eq!((bank.errors[0][4], bank.knee(&pool, 1.0), bank.gain()), (5.0, 1.0, 1.0));
+    }
+}

@@ -1,0 +1,356 @@
+//! From reports to beliefs: everything that happens under the engine's lock.
+
+mod steer;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::super::super::moment::Moment;
+use super::super::{Candidate, Observation, Params};
+use super::bank::{Bank, POOLED, USUAL_UTILIZATION};
+use super::member::{Interval, Last, Member, Sums, weighted};
+use super::scale::{MOST, Scale, idle_of};
+use super::virtual_queue::{Contender, Drive, VirtualQueue};
+
+/// What a farm has learned.
+#[derive(Debug)]
+pub struct Learner {
+    members: Vec<Member>,
+    by_seed: HashMap<u64, usize>,
+    /// Places of the farm's list, where they stand in `members`; a reload may make them wrong, the seed tells.
+    by_id: Vec<usize>,
+    pool: Sums,
+    bank: Bank,
+    scale: Scale,
+    /// Averaging that senders do, in seconds.
+    smoothing: Option<f64>,
+    /// Requests that one answer brings, where backends count them: requests, answers.
+    counted: Option<(f64, f64)>,
+    /// When the first report came, and the answers given by then; answers a second since, at weight 1.
+    start: Option<(Moment, f64)>,
+    answer_rate: f64,
+    /// Members that reported.
+    known: usize,
+    /// Reports until the idle load is looked at again.
+    idle_wait: usize,
+    /// Arrivals from report to report, averaged over the members.
+    arrivals_a_report: f64,
+    drive: Arc<Drive>,
+}
+
+/// Requests over which it is learned how many one answer brings.
+const COUNTED: f64 = 4096.0;
+/// A counter that grew by more than this since the last report was not counting.
+const MOST_REQUESTS: f64 = 1e9;
+/// Arrivals that an interval must hold on average to be worth judging.
+const WORTH: f64 = 1.0;
+/// Most reports put together to one interval.
+const MOST_TOGETHER: f64 = 32.0;
+/// An interval longer than this, in seconds, teaches nothing but where the member stands now.
+const LONGEST: f64 = 86_400.0;
+/// Before anything is learned an answer is taken to bring this load, as for rules that don't learn, but no less than
+/// this part of the usual load, so that loads in bytes don't send everybody to one member.
+const FIRST_GAIN: f64 = 1.0;
+const FIRST_PART: f64 = 1.0 / 64.0;
+/// Choices follow the knee when its logarithm has moved by so much.
+const STEP: f64 = 0.05;
+/// The exponent to which crowding counts against speed: (c/µ)·((q+g)/c)^3.
+const STEEPNESS: f64 = 3.0;
+
+impl Learner {
+    pub fn new(params: &Params, drive: Arc<Drive>) -> Self {
+        let fixed = params.answer_load.filter(|gain| gain.is_finite() && *gain > 0.0);
+        let bank = Bank::new(fixed);
+        drive.gain.set(bank.gain());
+        Self {
+            members: Vec::new(),
+            by_seed: HashMap::new(),
+            by_id: Vec::new(),
+            pool: Sums::default(),
+            bank,
+            scale: Scale::default(),
+            smoothing: params.load_smoothing.map(|span| span.as_secs_f64()).filter(|span| *span > 0.0),
+            counted: None,
+            start: None,
+            answer_rate: 0.0,
+            known: 0,
+            idle_wait: 8,
+            arrivals_a_report: 0.0,
+            drive,
+        }
+    }
+
+    /// Makes contenders of candidates; who is new starts with the average load of the others.
+    pub fn enlist(&mut self, candidates: &[Candidate]) -> Box<[Contender]> {
+        let now = self.latest();
+        if candidates.iter().any(|candidate| !self.by_seed.contains_key(&candidate.seed)) {
+            self.forget_the_gone();
+        }
+        self.take_over(candidates, now);
+        let average = self.average(now);
+        let mut contenders = Vec::with_capacity(candidates.len());
+        for candidate in candidates {
+            let index = self.find_or_add(candidate.id.0 as usize, candidate.seed, candidate.weight);
+            let member = &mut self.members[index];
+            let fresh = member.gauge.is_none();
+            member.gauge = Some(Arc::clone(&candidate.gauge));
+            if member.last.is_none() {
+                member.weight = candidate.weight;
+            }
+            member.part = (candidate.weight / member.weight).clamp(1e-3, 1.0);
+            let answers = candidate.gauge.answers();
+            let seen = if fresh { answers } else { member.queue.seen() };
+            match (member.last, candidate.gauge.reported()) {
+                (Some(_), _) => {
+                    let load = member.queue.load(now, self.drive.knee.get());
+                    self.put(index, load, seen, now);
+                }
+                (None, Some(told)) => self.put(index, self.scale.normal(told), answers, now),
+                (None, None) => self.put(index, average, answers, now),
+            }
+            contenders.push(Contender {
+                id: candidate.id,
+                weight: candidate.weight,
+                gauge: Arc::clone(&candidate.gauge),
+                queue: Arc::clone(&self.members[index].queue),
+            });
+        }
+        contenders.into()
+    }
+
+    /// Loads that were known before this rule was in force (it was changed, or Athena was restarted) tell at least what
+    /// loads are like.
+    fn take_over(&mut self, candidates: &[Candidate], now: Moment) {
+        if self.known > 0 {
+            return;
+        }
+        let mut loads: Vec<f64> =
+            candidates.iter().filter_map(|candidate| candidate.gauge.reported()).collect();
+        let Some(idle) = idle_of(&mut loads) else { return };
+        self.scale.settle_idle(idle);
+        loads.into_iter().for_each(|load| self.rescale(load, now));
+    }
+
+    /// The moment of the last report.
+    fn latest(&self) -> Moment {
+        self.members.iter().filter_map(|member| member.last).map(|last| last.at).max().unwrap_or(Moment::ZERO)
+    }
+
+    fn find_or_add(&mut self, id: usize, seed: u64, weight: f64) -> usize {
+        if let Some(&index) = self
+            .by_id
+            .get(id)
+            .filter(|&&index| self.members.get(index).is_some_and(|member| member.seed == seed))
+        {
+            return index;
+        }
+        let index = *self.by_seed.entry(seed).or_insert_with(|| {
+            self.members.push(Member::new(seed, weight.max(1e-9), Arc::new(VirtualQueue::new())));
+            self.members.len() - 1
+        });
+        if self.by_id.len() <= id {
+            self.by_id.resize(id + 1, usize::MAX);
+        }
+        self.by_id[id] = index;
+        index
+    }
+
+    /// Drops members that the engine no longer knows: nobody else holds their gauge.
+    fn forget_the_gone(&mut self) {
+        let gone = |member: &Member| member.gauge.as_ref().is_some_and(|gauge| Arc::strong_count(gauge) == 1);
+        if !self.members.iter().any(gone) {
+            return;
+        }
+        self.members.retain(|member| !gone(member));
+        self.by_id.clear();
+        self.by_seed = self.members.iter().enumerate().map(|(index, member)| (member.seed, index)).collect();
+        self.known = self.members.iter().filter(|member| member.last.is_some()).count();
+        self.add_up();
+    }
+
+    /// Adds the pool up from scratch: a running sum drifts.
+    fn add_up(&mut self) {
+        self.pool = Sums::default();
+        for member in &self.members {
+            self.pool.add(&weighted(&member.sums[POOLED], member.weight), 1.0);
+        }
+    }
+
+    /// The average load of the members that reported, as it is believed to be now; 0 if none did.
+    fn average(&self, now: Moment) -> f64 {
+        let knee = self.drive.knee.get();
+        let known = self.members.iter().filter(|member| member.last.is_some());
+        let sum: f64 = known.map(|member| member.queue.load(now, knee).min(MOST)).sum();
+        sum / self.known.max(1) as f64
+    }
+
+    /// Learns from a report.
+    pub fn observe(&mut self, report: &Observation<'_>) {
+        let Some(told) = report.load else { return };
+        let index = self.find_or_add(report.id.0 as usize, report.seed, report.weight);
+        self.reweigh(index, report.weight);
+        let now = report.now;
+        let Some(last) = self.members[index].last else {
+            self.first_report(index, told, report);
+            return;
+        };
+        let span = now.seconds_since(last.at);
+        let Some(load) = self.unsmooth(told, &last, span) else { return };
+        let given = report.answers.saturating_sub(last.answers) as f64;
+        self.members[index].least.see(load, given);
+        self.see_scale(load, now);
+        let load = self.scale.normal(load);
+        // The unit may just have moved.
+        let last = self.members[index].last.unwrap_or(last);
+        let arrivals = self.arrivals(&last, report);
+        let interval = arrivals
+            .filter(|_| span > 0.0 && span <= LONGEST)
+            .map(|arrivals| self.members[index].take_effect(arrivals, span))
+            .map(|arrivals| Interval { before: last.load, after: load, arrivals, span });
+        let mut changed = false;
+        match interval {
+            Some(interval) => {
+                changed = self.judge(index, &interval);
+                self.members[index].take(&interval, POOLED, &mut self.pool);
+                let usual = self.members[index].arrivals_a_report();
+                self.arrivals_a_report += (usual - self.arrivals_a_report) * 0.01;
+            }
+            None => self.members[index].interval = None,
+        }
+        let counter = report.counter.or(last.counter);
+        self.members[index].last = Some(Last { told, load, at: now, answers: report.answers, counter });
+        if changed {
+            self.steer(now);
+        }
+        let to_come = self.bank.to_come(&self.members[index]);
+        self.put(index, load + to_come, report.answers, now);
+    }
+
+    fn first_report(&mut self, index: usize, told: f64, report: &Observation<'_>) {
+        self.members[index].least.see(told, 0.0);
+        if self.known == 0 {
+            self.idle_wait = 0;
+        }
+        self.see_scale(told, report.now);
+        let load = self.scale.normal(told);
+        let (at, answers, counter) = (report.now, report.answers, report.counter);
+        self.members[index].last = Some(Last { told, load, at, answers, counter });
+        self.known += 1;
+        self.put(index, load, report.answers, report.now);
+        if self.known.is_power_of_two() {
+            self.get_to_know(report.now);
+        }
+    }
+
+    /// While first reports come: who has not spoken yet is taken to be like those who have, and until capacities are
+    /// known work is taken to go as it comes.
+    fn get_to_know(&mut self, now: Moment) {
+        let gauges = self.members.iter().filter_map(|member| member.gauge.as_ref());
+        let answers = gauges.map(|gauge| gauge.answers() as f64).sum::<f64>();
+        let weights: f64 = self.members.iter().map(|member| member.weight).sum();
+        let (start, before) = *self.start.get_or_insert((now, answers));
+        let span = now.seconds_since(start);
+        if span > 0.0 {
+            self.answer_rate = (answers - before).max(0.0) / (span * weights);
+        }
+        let (average, knee) = (self.average(now), self.drive.knee.get());
+        for index in 0..self.members.len() {
+            let Member { last, gauge, queue, .. } = &self.members[index];
+            match (last, gauge) {
+                (None, Some(gauge)) => self.put(index, average, gauge.answers(), now),
+                (None, None) => {}
+                (Some(_), _) => self.put(index, queue.load(now, knee), queue.seen(), now),
+            }
+        }
+    }
+
+    /// Takes another weight of a member.
+    fn reweigh(&mut self, index: usize, weight: f64) {
+        let member = &mut self.members[index];
+        if weight > 0.0 && weight != member.weight {
+            self.pool.add(&weighted(&member.sums[POOLED], member.weight), -1.0);
+            member.weight = weight;
+            self.pool.add(&weighted(&member.sums[POOLED], member.weight), 1.0);
+        }
+    }
+
+    /// The load that the sender averaged; `None` if the time since the last report is too short to tell.
+    fn unsmooth(&self, told: f64, last: &Last, span: f64) -> Option<f64> {
+        let Some(smoothing) = self.smoothing else { return Some(told) };
+        if span < smoothing / 256.0 {
+            return None;
+        }
+        let kept = (-span / smoothing).exp();
+        Some((told - last.told * kept) / (1.0 - kept)).filter(|load| load.is_finite())
+    }
+
+    /// Requests or answers since the last report; `None` if a counter fell, because the backend was restarted, or
+    /// grew beyond all measure.
+    fn arrivals(&mut self, last: &Last, report: &Observation<'_>) -> Option<f64> {
+        let answers = report.answers.saturating_sub(last.answers) as f64;
+        match (last.counter, report.counter) {
+            (Some(before), Some(now)) => {
+                let requests =
+                    Some(now - before).filter(|requests| (0.0..=MOST_REQUESTS).contains(requests))?;
+                let (all, given) = self.counted.unwrap_or((0.0, 0.0));
+                let keep = 1.0 - (requests / COUNTED).min(0.5);
+                self.counted = Some((all * keep + requests, given * keep + answers));
+                Some(requests)
+            }
+            _ => Some(answers * self.requests_an_answer()),
+        }
+    }
+
+    /// Requests that one answer brings; 1 where backends don't count them.
+    fn requests_an_answer(&self) -> f64 {
+        match self.counted {
+            Some((requests, answers)) if answers >= 8.0 => (requests / answers).clamp(1e-3, 1e6),
+            _ => 1.0,
+        }
+    }
+
+    fn see_scale(&mut self, load: f64, now: Moment) {
+        self.settle_idle(now);
+        self.rescale(load, now);
+    }
+
+    /// Lets the unit of load follow what was told.
+    fn rescale(&mut self, load: f64, now: Moment) {
+        let Some(powers) = self.scale.see(load) else { return };
+        let (knee, factor) = (self.drive.knee.get(), 2f64.powi(-powers));
+        let loads: Vec<f64> =
+            self.members.iter().map(|member| member.queue.load(now, knee) * factor).collect();
+        self.bank.rescale(powers);
+        self.members.iter_mut().for_each(|member| member.rescale(powers));
+        self.pool.rescale(powers);
+        if self.bank.is_new() {
+            self.bank.begin_with(
+                FIRST_GAIN.max(self.scale.unit() * self.scale.usual() * FIRST_PART) / self.scale.unit(),
+            );
+        }
+        self.put_all(&loads, now);
+    }
+
+    /// Looks at the idle load from time to time: about once a round.
+    fn settle_idle(&mut self, now: Moment) {
+        if self.idle_wait > 0 {
+            self.idle_wait -= 1;
+            return;
+        }
+        self.idle_wait = self.members.len().max(16);
+        self.add_up();
+        let mut least: Vec<f64> =
+            self.members.iter().map(|member| member.least.get()).filter(|least| least.is_finite()).collect();
+        let Some(growth) = idle_of(&mut least).and_then(|idle| self.scale.settle_idle(idle)) else { return };
+        let knee = self.drive.knee.get();
+        let moved = |load: f64| (load + growth).clamp(0.0, MOST);
+        let loads: Vec<f64> = self.members.iter().map(|member| moved(member.queue.load(now, knee))).collect();
+        for member in &mut self.members {
+            member.interval = None;
+            if let Some(last) = &mut member.last {
+                last.load = moved(last.load);
+            }
+        }
+        self.put_all(&loads, now);
+    }
+}

@@ -1,0 +1,74 @@
+//! From what was learned to what choices read: intervals judged, the driving hypothesis, each member's virtual queue set.
+
+use super::super::super::super::moment::Moment;
+use super::super::member::Interval;
+use super::{Learner, MOST_TOGETHER, STEP, WORTH};
+
+impl Learner {
+    /// Shows an interval to the bank, alone or, where reports come thick, several as one.
+    fn judge(&mut self, index: usize, interval: &Interval) -> bool {
+        let member = &mut self.members[index];
+        if member.intervals < 2 {
+            return false;
+        }
+        let together = (WORTH / member.arrivals_a_report().max(1e-9)).clamp(1.0, MOST_TOGETHER) as u32;
+        let (count, whole) = match member.interval.take() {
+            None => (1, *interval),
+            Some((count, before)) => (
+                count + 1,
+                Interval {
+                    before: before.before,
+                    after: interval.after,
+                    arrivals: std::array::from_fn(|delay| before.arrivals[delay] + interval.arrivals[delay]),
+                    span: before.span + interval.span,
+                },
+            ),
+        };
+        if count < together {
+            member.interval = Some((count, whole));
+            return false;
+        }
+        // A load that the answers of an interval do not move cannot be steered by answers.
+        let least_gain = self.scale.usual() / (2.0 * self.arrivals_a_report.max(8.0));
+        self.bank.judge(&self.members[index], &self.pool, &whole, least_gain, self.scale.usual())
+    }
+
+    /// Lets choices follow what the bank believes now.
+    fn steer(&mut self, now: Moment) {
+        let knee = self.drive.knee.get();
+        self.drive.gain.set(self.bank.gain() * self.requests_an_answer());
+        if (self.knee() / knee).ln().abs() > STEP {
+            let loads: Vec<f64> = self.members.iter().map(|member| member.queue.load(now, knee)).collect();
+            self.put_all(&loads, now);
+        }
+    }
+
+    /// The knee that drives, for a member of average weight.
+    fn knee(&self) -> f64 {
+        let weights: f64 = self.members.iter().map(|member| member.weight).sum();
+        self.bank.knee(&self.pool, weights / self.members.len().max(1) as f64)
+    }
+
+    fn put_all(&mut self, loads: &[f64], now: Moment) {
+        self.drive.knee.set(self.knee());
+        self.drive.unit.set(self.scale.unit());
+        self.drive.idle.set(self.scale.idle());
+        self.drive.gain.set(self.bank.gain() * self.requests_an_answer());
+        for (index, &load) in loads.iter().enumerate() {
+            let seen = self.members[index].queue.seen();
+            self.put(index, load, seen, now);
+        }
+    }
+
+    /// Sets a member's virtual queue.
+    fn put(&self, index: usize, load: f64, answers: u64, now: Moment) {
+        let member = &self.members[index];
+        let rate = match self.bank.rate(member, &self.pool) {
+            0.0 => self.answer_rate * self.drive.gain.get() * member.weight / USUAL_UTILIZATION,
+            rate => rate,
+        };
+        // Before any capacity is known answers are counted by weight.
+        let factor = if rate > 0.0 { rate.powf(-1.0 / STEEPNESS) } else { 1.0 / member.weight };
+        member.queue.set(load, self.drive.knee.get(), rate * member.part, factor / member.part, answers, now);
+    }
+}

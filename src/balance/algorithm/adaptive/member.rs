@@ -1,0 +1,197 @@
+//! What is learned of one member: its capacity, from what came and what is left.
+//!
+//! Work is conserved: what left a member between two reports is the load before, plus what answers brought, less the
+//! load after. Divided by the time that the member was busy that is its capacity. How long it was busy follows from its
+//! load and from the knee, so the sums are kept for every knee of the grid, and over windows of several lengths: the
+//! long one is exact where nothing changes, the short one follows where capacities drift.
+
+use std::sync::Arc;
+
+use super::super::super::gauge::Gauge;
+use super::super::super::moment::Moment;
+use super::bank::{DELAYS, KNEES, moved};
+use super::scale::Least;
+use super::virtual_queue::VirtualQueue;
+
+/// Windows: arrivals and reports that each holds at least, the shortest first.
+pub const WINDOWS: [(f64, f64); 3] = [(64.0, 6.0), (256.0, 24.0), (1024.0, 96.0)];
+/// Most reports in a window.
+const LONGEST: f64 = 16_384.0;
+/// A member is taken to be busy for at least this part of the time, so that capacities stay finite.
+const LEAST_BUSY: f64 = 0.01;
+
+/// Sums over a window that forgets exponentially. Loads are in units.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sums {
+    /// Load before less load after.
+    pub drop: f64,
+    /// Arrivals, for every delay.
+    pub arrivals: [f64; DELAYS.len()],
+    /// Seconds.
+    pub span: f64,
+    /// Intervals.
+    pub intervals: f64,
+    /// Busy seconds, for every knee.
+    pub busy: [f64; KNEES.len()],
+}
+
+impl Sums {
+    /// Adds `other` × `part`.
+    pub fn add(&mut self, other: &Self, part: f64) {
+        self.drop += other.drop * part;
+        self.arrivals.iter_mut().zip(other.arrivals).for_each(|(sum, other)| *sum += other * part);
+        self.span += other.span * part;
+        self.intervals += other.intervals * part;
+        self.busy.iter_mut().zip(other.busy).for_each(|(busy, other)| *busy += other * part);
+    }
+
+    /// What left, if an arrival brings `gain`.
+    #[inline]
+    pub fn departed(&self, gain: f64, delay: usize) -> f64 {
+        self.drop + gain * self.arrivals[delay]
+    }
+
+    /// Measures loads in a unit that is 2^`powers` of the old one. The busy time for knees that are new to the grid is
+    /// taken from the nearest one that was on it.
+    pub fn rescale(&mut self, powers: i32) {
+        self.drop *= 2f64.powi(-powers);
+        let old = self.busy;
+        for (place, busy) in self.busy.iter_mut().enumerate() {
+            *busy = old[moved(place, KNEES.len(), powers / 2)];
+        }
+    }
+}
+
+/// From a report to a later one.
+#[derive(Debug, Clone, Copy)]
+pub struct Interval {
+    /// Load at its start, in units.
+    pub before: f64,
+    /// Load at its end, in units.
+    pub after: f64,
+    /// Requests where they are counted, else answers: those that took effect, for every delay.
+    pub arrivals: [f64; DELAYS.len()],
+    /// Seconds, greater than 0.
+    pub span: f64,
+}
+
+/// One member of the farm.
+#[derive(Debug)]
+pub struct Member {
+    pub seed: u64,
+    pub queue: Arc<VirtualQueue>,
+    /// Held by the engine too, as long as it knows the member.
+    pub gauge: Option<Arc<Gauge>>,
+    /// As configured or overridden.
+    pub weight: f64,
+    /// The part of its weight that slow start gives it, 0 to 1.
+    pub part: f64,
+    /// What its last report said.
+    pub last: Option<Last>,
+    pub least: Least,
+    pub sums: [Sums; WINDOWS.len()],
+    /// Arrivals from report to report, averaged.
+    arrivals_a_report: f64,
+    /// Intervals taken in so far.
+    pub intervals: u32,
+    /// Arrivals that are still to take effect, for every delay.
+    pub pending: [f64; DELAYS.len()],
+    /// Reports that were put together to one interval to be judged, and the interval so far.
+    pub interval: Option<(u32, Interval)>,
+}
+
+/// A member's last report.
+#[derive(Debug, Clone, Copy)]
+pub struct Last {
+    /// Load as it was told.
+    pub told: f64,
+    /// Load without smoothing, in units above idle.
+    pub load: f64,
+    pub at: Moment,
+    /// The backend's tally.
+    pub answers: u64,
+    /// Its own count of requests.
+    pub counter: Option<f64>,
+}
+
+impl Member {
+    /// One of which nothing is known.
+    pub fn new(seed: u64, weight: f64, queue: Arc<VirtualQueue>) -> Self {
+        Self {
+            seed,
+            queue,
+            gauge: None,
+            weight,
+            part: 1.0,
+            last: None,
+            least: Least::default(),
+            sums: Default::default(),
+            arrivals_a_report: 0.0,
+            intervals: 0,
+            pending: [0.0; DELAYS.len()],
+            interval: None,
+        }
+    }
+
+    /// Lets `arrivals` come evenly over `span` seconds; gives how many take effect in that time, for every delay.
+    pub fn take_effect(&mut self, arrivals: f64, span: f64) -> [f64; DELAYS.len()] {
+        let mut effective = [arrivals; DELAYS.len()];
+        for ((effective, pending), delay) in effective.iter_mut().zip(&mut self.pending).zip(DELAYS).skip(1) {
+            let left = (-span / delay).exp();
+            // Of those that come evenly this part is still to take effect at the end.
+            let late = if span > 1e-3 * delay { (1.0 - left) * delay / span } else { 1.0 };
+            let after = *pending * left + arrivals * late;
+            *effective = *pending + arrivals - after;
+            *pending = after;
+        }
+        effective
+    }
+
+    /// Takes an interval into the sums, and what they change by into `pool`, the sums of the farm over `pooled`, one of
+    /// the windows; busy seconds count there as often as the member's weight says.
+    pub fn take(&mut self, interval: &Interval, pooled: usize, pool: &mut Sums) {
+        let Interval { before, after, arrivals, span } = *interval;
+        self.intervals = self.intervals.saturating_add(1);
+        let step = 1.0 / f64::from(self.intervals.min(32));
+        self.arrivals_a_report += (arrivals[0] - self.arrivals_a_report) * step;
+        let mut fresh =
+            Sums { drop: before - after, arrivals, span, intervals: 1.0, busy: [0.0; KNEES.len()] };
+        for (busy, knee) in fresh.busy.iter_mut().zip(KNEES) {
+            let part = 0.5 * ((before / knee).min(1.0) + (after / knee).min(1.0));
+            *busy = span * part.max(LEAST_BUSY);
+        }
+        for (place, (least_arrivals, least_reports)) in WINDOWS.into_iter().enumerate() {
+            let window = (least_arrivals / self.arrivals_a_report.max(1e-9)).clamp(least_reports, LONGEST);
+            let sums = &mut self.sums[place];
+            if place == pooled {
+                pool.add(&weighted(sums, self.weight), -1.0);
+            }
+            let kept = *sums;
+            *sums = fresh;
+            sums.add(&kept, 1.0 - 1.0 / window);
+            if place == pooled {
+                pool.add(&weighted(sums, self.weight), 1.0);
+            }
+        }
+    }
+
+    /// Arrivals from report to report, averaged.
+    pub fn arrivals_a_report(&self) -> f64 {
+        self.arrivals_a_report
+    }
+
+    /// Measures loads in a unit that is 2^`powers` of the old one.
+    pub fn rescale(&mut self, powers: i32) {
+        let factor = 2f64.powi(-powers);
+        self.sums.iter_mut().for_each(|sums| sums.rescale(powers));
+        if let Some(last) = &mut self.last {
+            last.load *= factor;
+        }
+        self.interval = None;
+    }
+}
+
+/// A member's sums as they count in the pool: busy seconds and seconds by weight, for capacity goes by weight there.
+pub fn weighted(sums: &Sums, weight: f64) -> Sums {
+    Sums { span: sums.span * weight, busy: sums.busy.map(|busy| busy * weight), ..*sums }
+}

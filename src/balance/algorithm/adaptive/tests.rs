@@ -1,0 +1,287 @@
+use super::super::super::gauge::{Gauge, Pool, Tally};
+use super::super::super::random::SplitMix;
+use super::super::super::statistics::Statistics;
+use super::*;
+use proptest::prelude::*;
+
+/// A farm with this rule, and members that do what a test says.
+struct Stage {
+    rule: Adaptive,
+    candidates: Vec<Candidate>,
+    tallies: Vec<Arc<Tally>>,
+    select: Box<dyn Select>,
+    random: SplitMix,
+    /// Seconds.
+    now: f64,
+}
+
+fn moment(seconds: f64) -> Moment {
+    Moment::from_unix(Duration::from_secs_f64(1e6 + seconds))
+}
+
+impl Stage {
+    fn new(weights: &[f64], params: Params) -> Self {
+        let pool = Arc::new(Pool::default());
+        let tallies: Vec<Arc<Tally>> = weights.iter().map(|_| Arc::default()).collect();
+        let candidates: Vec<Candidate> = weights
+            .iter()
+            .zip(&tallies)
+            .enumerate()
+            .map(|(place, (&weight, tally))| Candidate {
+                id: MemberId(place as u32),
+                weight,
+                seed: 77 * (place as u64 + 1),
+                gauge: Arc::new(Gauge::new(Arc::clone(tally), Arc::clone(&pool))),
+            })
+            .collect();
+        let rule = Adaptive::new(&params);
+        let select = rule.prepare(&candidates);
+        Self { rule, candidates, tallies, select, random: SplitMix::new(5), now: 0.0 }
+    }
+
+    fn choose(&mut self) -> usize {
+        let pick = Pick { now: moment(self.now), ticket: 0, key: b"" };
+        let id = self.select.select(&pick, &mut self.random).expect("there are candidates");
+        self.tallies[id.0 as usize].count();
+        id.0 as usize
+    }
+
+    fn report_with(&mut self, place: usize, load: f64, counter: Option<f64>) {
+        let one = &self.candidates[place];
+        self.rule.observe(&Observation {
+            id: one.id,
+            seed: one.seed,
+            weight: one.weight,
+            load: Some(load),
+            counter,
+            answers: self.tallies[place].answers(),
+            statistics: &Statistics::default(),
+            now: moment(self.now),
+        });
+    }
+
+    fn report(&mut self, place: usize, load: f64) {
+        self.report_with(place, load, None);
+    }
+
+    fn beliefs(&self) -> Vec<Belief> {
+        self.select.beliefs(moment(self.now)).into_iter().map(|(_, belief)| belief).collect()
+    }
+}
+
+/// Machines that work steadily off what answers bring, and report every second.
+fn steady(stage: &mut Stage, speeds: &[f64], brings: f64, unit: f64, offset: f64, seconds: usize) {
+    let mut work = vec![0.0f64; speeds.len()];
+    let rate = 0.8 * speeds.iter().sum::<f64>() / brings;
+    let mut due = 0.0;
+    for _ in 0..seconds * 20 {
+        stage.now += 0.05;
+        due += rate * 0.05 * (0.5 + stage.random.unit());
+        while due >= 1.0 {
+            due -= 1.0;
+            work[stage.choose()] += brings;
+        }
+        for (place, (work, speed)) in work.iter_mut().zip(speeds).enumerate() {
+            *work = (*work - speed * 0.05).max(0.0);
+            if ((stage.now * 20.0).round() as usize + place * 7) % 20 == 0 {
+                stage.report(place, offset + unit * work.ceil());
+            }
+        }
+    }
+}
+
+#[test]
+fn without_reports_turns_follow_weights() {
+    let mut stage = Stage::new(&[1.0, 2.0, 5.0], Params::default());
+    let mut seen = [0; 3];
+    (0..800).for_each(|_| seen[stage.choose()] += 1);
+    assert_eq!(seen, [100, 200, 500]);
+}
+
+#[test]
+fn unequal_machines_are_found_out() {
+    let mut stage = Stage::new(&[1.0; 4], Params::default());
+    steady(&mut stage, &[2.0, 2.0, 6.0, 6.0], 1.0, 1.0, 0.0, 400);
+    let capacity: Vec<f64> = stage.beliefs().iter().map(|belief| belief.answers_a_second).collect();
+    assert!(capacity[2] > 2.0 * capacity[0] && capacity[3] > 2.0 * capacity[1], "{capacity:?}");
+    let shares = stage.select.shares();
+    assert!(shares[2].1 > 0.33, "{shares:?}");
+}
+
+#[test]
+fn the_unit_of_loads_makes_no_difference() {
+    let believed = |unit: f64, offset: f64| {
+        let mut stage = Stage::new(&[1.0; 4], Params::default());
+        steady(&mut stage, &[2.0, 2.0, 6.0, 6.0], 1.0, unit, offset, 300);
+        stage.beliefs()
+    };
+    let (plain, odd) = (believed(1.0, 0.0), believed(0.013, 3.0));
+    for (plain, odd) in plain.iter().zip(&odd) {
+        let ratio = odd.answers_a_second / plain.answers_a_second;
+        assert!((0.5..2.0).contains(&ratio), "{plain:?} {odd:?}");
+        assert!(odd.load >= 3.0 && odd.load < 4.0, "{odd:?}");
+    }
+}
+
+#[test]
+fn answers_given_elsewhere_count_as_well() {
+    let mut stage = Stage::new(&[1.0; 2], Params::default());
+    stage.report(0, 0.0);
+    stage.report(1, 0.0);
+    // Another farm gives the first one ten answers.
+    (0..10).for_each(|_| stage.tallies[0].count());
+    let chosen: Vec<usize> = (0..8).map(|_| stage.choose()).collect();
+    assert_eq!(chosen, [1; 8]);
+}
+
+#[test]
+fn an_answer_makes_a_member_less_attractive_until_it_has_worked() {
+    let mut stage = Stage::new(&[1.0; 2], Params::default());
+    steady(&mut stage, &[1.0, 1.0], 1.0, 1.0, 0.0, 200);
+    let before = stage.beliefs();
+    let chosen = stage.choose();
+    let after = stage.beliefs();
+    assert!(after[chosen].load > before[chosen].load);
+    stage.now += 30.0;
+    assert!(stage.beliefs()[chosen].load < before[chosen].load + 0.5);
+}
+
+#[test]
+fn a_farm_that_loses_and_gains_members_keeps_what_it_knows() {
+    let mut stage = Stage::new(&[1.0; 4], Params::default());
+    steady(&mut stage, &[2.0, 2.0, 6.0, 6.0], 1.0, 1.0, 0.0, 300);
+    let before = stage.beliefs();
+    // A reload gives everybody another place; one is gone.
+    let mut candidates: Vec<Candidate> = stage.candidates[1..].to_vec();
+    candidates.reverse();
+    for (place, candidate) in candidates.iter_mut().enumerate() {
+        candidate.id = MemberId(place as u32);
+    }
+    let select = stage.rule.prepare(&candidates);
+    let after: Vec<f64> =
+        select.beliefs(moment(stage.now)).iter().map(|(_, belief)| belief.answers_a_second).collect();
+    for (after, before) in after.iter().rev().zip(&before[1..]) {
+        assert!((after / before.answers_a_second - 1.0).abs() < 0.1, "{after} {before:?}");
+    }
+}
+
+#[test]
+fn slow_start_holds_a_member_back() {
+    let mut stage = Stage::new(&[1.0; 4], Params::default());
+    steady(&mut stage, &[3.0; 4], 1.0, 1.0, 0.0, 200);
+    let mut candidates = stage.candidates.clone();
+    candidates[0].weight = 0.1;
+    stage.select = stage.rule.prepare(&candidates);
+    let mut seen = [0; 4];
+    for _ in 0..300 {
+        stage.now += 0.1;
+        seen[stage.choose()] += 1;
+    }
+    assert!(seen[0] < 30, "{seen:?}");
+}
+
+#[test]
+fn a_counter_tells_how_many_requests_an_answer_brings() {
+    let mut stage = Stage::new(&[1.0; 2], Params { answer_load: Some(1.0), ..Params::default() });
+    let mut taken = [0.0; 2];
+    for _ in 0..200 {
+        stage.now += 1.0;
+        let chosen = stage.choose();
+        taken[chosen] += 10.0;
+        for (place, taken) in taken.iter().enumerate() {
+            stage.report_with(place, 2.0, Some(*taken));
+        }
+    }
+    let before = stage.beliefs();
+    let chosen = stage.choose();
+    let rise = stage.beliefs()[chosen].load - before[chosen].load;
+    assert!((9.0..11.0).contains(&rise), "one request is told to bring 1, an answer brings ten: {rise}");
+}
+
+#[test]
+fn nobody_gets_much_more_than_his_share_between_two_reports() {
+    let mut stage = Stage::new(&[1.0; 4], Params::default());
+    steady(&mut stage, &[2.0; 4], 1.0, 1.0, 0.0, 200);
+    // One says it is idle, the others that they are busy; then silence, and a thousand questions.
+    (0..4).for_each(|place| stage.report(place, if place == 0 { 0.0 } else { 8.0 }));
+    let mut seen = [0; 4];
+    for _ in 0..1000 {
+        stage.now += 0.15;
+        seen[stage.choose()] += 1;
+    }
+    assert!(seen.iter().all(|count| (200..330).contains(count)), "{seen:?}");
+}
+
+/// What may happen to a rule.
+#[derive(Debug, Clone)]
+enum Happening {
+    Report {
+        place: usize,
+        load: f64,
+        counter: Option<f64>,
+    },
+    /// The same report again.
+    Choices(u8),
+    Time(f64),
+    /// Members 0 to n are candidates.
+    Candidates(usize),
+}
+
+fn load() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        4 => 0.0..20.0f64,
+        1 => Just(0.0),
+        1 => -1e3..1e3f64,
+        1 => prop_oneof![Just(1e308), Just(-1e308), Just(1e-308), Just(f64::MAX), Just(f64::MIN)],
+    ]
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let counter = prop_oneof![3 => Just(None), 1 => load().prop_map(Some)];
+    prop_oneof![
+        6 => (0..5usize, load(), counter)
+            .prop_map(|(place, load, counter)| Happening::Report { place, load, counter }),
+        6 => any::<u8>().prop_map(Happening::Choices),
+        4 => (0.0..10.0f64).prop_map(Happening::Time),
+        // The clock jumps: years ahead, or back.
+        1 => prop_oneof![Just(1e9), Just(-1e5), Just(0.0)].prop_map(Happening::Time),
+        1 => (1..6usize).prop_map(Happening::Candidates),
+    ]
+}
+
+proptest! {
+    /// Reports lost, late, twice, out of order, lies, counters that fall, clocks that jump: whatever comes, estimates
+    /// are finite and a choice is made.
+    #[test]
+    fn whatever_comes_estimates_stay_finite(
+        happenings in proptest::collection::vec(happening(), 1..400),
+        answer_load in prop_oneof![Just(None), (1e-6..1e9f64).prop_map(Some)],
+        smoothing in prop_oneof![3 => Just(None), 1 => Just(Some(Duration::from_secs(60)))],
+    ) {
+        let params = Params { answer_load, load_smoothing: smoothing, ..Params::default() };
+        let mut stage = Stage::new(&[1.0, 2.0, 0.1, 1e6, 1e-6], params);
+        let mut count = 5;
+        for happening in happenings {
+            match happening {
+                Happening::Report { place, load, counter } => stage.report_with(place, load, counter),
+                Happening::Choices(choices) => {
+                    for _ in 0..choices {
+                        let chosen = stage.choose();
+                        prop_assert!(chosen < count);
+                    }
+                }
+                Happening::Time(seconds) => stage.now = (stage.now + seconds).clamp(-9e5, 4e9),
+                Happening::Candidates(new) => {
+                    count = new;
+                    let candidates = stage.candidates[..count].to_vec();
+                    stage.select = stage.rule.prepare(&candidates);
+                }
+            }
+            for belief in stage.beliefs() {
+                prop_assert!(belief.load.is_finite() && belief.answers_a_second.is_finite(), "{belief:?}");
+            }
+            let sum: f64 = stage.select.shares().iter().map(|(_, share)| share).sum();
+            prop_assert!((sum - 1.0).abs() < 1e-6);
+        }
+    }
+}

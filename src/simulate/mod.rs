@@ -1,0 +1,20 @@
+//! What would happen: the real engine under a virtual clock.
+//!
+//! Nothing of the balance is written twice here. A run builds an [`Engine`](crate::balance::Engine) from a plan, feeds
+//! it reports through `apply` and asks it through `Farm::choose`, as the servers do; only the machines behind it, their
+//! requests and the time are made up. One service time is one second of virtual time. A run is one thread and depends
+//! on its seed alone; many runs share the cores.
+//!
+//! | room | what lives there |
+//! | --- | --- |
+//! | [`setting`] | what one run simulates |
+//! | [`law`] | how long requests take |
+//! | [`machine`] | a backend: workers, a queue, what it would report |
+//! | [`world`] | the event loop |
+//! | [`outcome`] | what came of it |
+
+pub mod law;
+pub mod machine;
+pub mod outcome;
+pub mod setting;
+pub mod world;

@@ -1,0 +1,305 @@
+//! Who plays: the engine of a setting, and the names and addresses of its machines.
+
+use super::*;
+
+impl<'a> World<'a> {
+    fn new(setting: &'a Setting, rule: Rule, requests: u64, seed: u64) -> Result<Self, Impossible> {
+        let members = setting.capacities.len();
+        let athenas = match rule {
+            Rule::ShortestQueue => Vec::new(),
+            Rule::Algorithm(spec) => {
+                (0..setting.athenas).map(|_| athena(setting, spec)).collect::<Result<_, _>>()?
+            }
+        };
+        let warm = START + seconds(requests as f64 * WARM_UP / setting.rate);
+        let machine =
+            |&capacity: &f64| Machine::new(capacity, setting.workers, setting.reports.smoothing, START);
+        let stream = |number: u64| SplitMix::new(crate::balance::random::mix(seed ^ (number << 32)));
+        let statistics: Vec<_> = ["l", "u", "q", "e", "r"]
+            .iter()
+            .chain(setting.reports.counter.then_some(&"n"))
+            .filter_map(|name| StatisticName::parse(name))
+            .map(|name| (name, Amount::Set(0.0)))
+            .collect();
+        let update = |place| {
+            let mut update = BackendUpdate::new(backend_name(place)?);
+            update.statistics = statistics.clone();
+            Ok(Update::Backend(update))
+        };
+        Ok(Self {
+            setting,
+            athenas,
+            machines: setting.capacities.iter().map(machine).collect(),
+            responses: Responses::new(warm, requests as usize),
+            requests,
+            taken: vec![0; members],
+            counted: vec![0; members],
+            work: vec![0.0; members],
+            updates: (0..members).map(update).collect::<Result<_, _>>()?,
+            meters: vec![Meter::default(); members],
+            later: BinaryHeap::new(),
+            now: START,
+            answers: 0,
+            moves: 0,
+            last: 0,
+            drained: None,
+            arrivals: stream(1),
+            services: stream(2),
+            choices: stream(3),
+            losses: stream(4),
+            changes: stream(5),
+        })
+    }
+
+    /// Runs until all requests that count have come.
+    fn run(&mut self) {
+        let setting = self.setting;
+        let members = self.machines.len();
+        let gap = 1.0 / (setting.rate / setting.burst as f64);
+        let every = setting.reports.every * SECOND;
+        let mut arrival = START + seconds(exponential(&mut self.arrivals) * gap);
+        let mut round = 0u64;
+        let mut place = 0;
+        let order = self.phases();
+        let due = |round: u64, place: usize| START + ((round as f64 + order[place].0) * every) as Nanos;
+        let mut report = if self.athenas.is_empty() { NEVER } else { due(0, 0) };
+        let mut drift = setting.drift.map_or(NEVER, |span| START + seconds(span));
+        let mut churn = setting.churn.map_or(NEVER, |span| START + seconds(span));
+        let mut left = self.requests;
+        while left > 0 {
+            let later = self.later.peek().map_or(NEVER, |next| next.0.0);
+            let next = arrival.min(report).min(later).min(drift).min(churn);
+            self.now = next;
+            if next == arrival {
+                left -= self.answer(left);
+                arrival += seconds(exponential(&mut self.arrivals) * gap).max(1);
+            } else if next == report {
+                self.report(order[place].1);
+                place += 1;
+                if place == members {
+                    (place, round) = (0, round + 1);
+                }
+                report = due(round, place).max(self.now);
+            } else if next == later {
+                if let Some(Reverse((_, member))) = self.later.pop() {
+                    left -= u64::from(self.request(member as usize)).min(left);
+                }
+            } else if next == drift {
+                self.swap();
+                drift += setting.drift.map_or(NEVER, seconds);
+            } else {
+                self.come_and_go();
+                churn += setting.churn.map_or(NEVER, seconds);
+            }
+        }
+    }
+
+    /// In which order members report, and when in the time between two reports (0 to 1): at random, as if each had
+    /// been started by somebody at some time.
+    fn phases(&mut self) -> Vec<(f64, usize)> {
+        let staggered = self.setting.reports.staggered;
+        let mut phase = |place| (if staggered { self.changes.unit() } else { 0.0 }, place);
+        let mut phases: Vec<(f64, usize)> = (0..self.machines.len()).map(&mut phase).collect();
+        phases.sort_by(|one, other| one.0.total_cmp(&other.0));
+        phases
+    }
+
+    /// An answer, and the requests it brings; gives how many of them count now.
+    fn answer(&mut self, left: u64) -> u64 {
+        let member = self.choose();
+        self.answers += 1;
+        self.moves += u64::from(member != self.last);
+        self.last = member;
+        let mut counted = 0;
+        for _ in 0..self.setting.burst {
+            if self.setting.spread > 0.0 {
+                let wait = seconds(self.arrivals.unit() * self.setting.spread);
+                self.later.push(Reverse((self.now + wait, member as u32)));
+            } else {
+                counted += u64::from(self.request(member));
+            }
+        }
+        counted.min(left)
+    }
+
+    fn choose(&mut self) -> usize {
+        let now = moment(self.now);
+        if self.athenas.is_empty() {
+            return self.shortest();
+        }
+        let athena = if self.athenas.len() == 1 { 0 } else { self.choices.below(self.athenas.len()) };
+        let client = (self.choices.below(self.setting.clients) as u32).to_be_bytes();
+        let ask = Ask { key: &client, ..Ask::any(now) };
+        match self.athenas[athena].farm.choose(&ask, &mut self.choices) {
+            Choice::Member(chosen) => chosen.machine().v4.map_or(0, place_of),
+            _ => 0,
+        }
+    }
+
+    /// The oracle's choice; of equals each with the same chance.
+    fn shortest(&mut self) -> usize {
+        let (now, responses) = (self.now, &mut self.responses);
+        let (mut best, mut least, mut equals) = (0, f64::INFINITY, 0);
+        for (place, machine) in self.machines.iter_mut().enumerate() {
+            if self.drained == Some(place) {
+                continue;
+            }
+            machine.advance(now, |arrived, done| responses.count(arrived, done));
+            let measure = (machine.queue() + 1) as f64 / machine.capacity();
+            if measure < least {
+                (best, least, equals) = (place, measure, 1);
+            } else if measure == least {
+                equals += 1;
+                if self.choices.below(equals) == 0 {
+                    best = place;
+                }
+            }
+        }
+        best
+    }
+
+    /// A request comes to a machine; gives whether it counts.
+    fn request(&mut self, member: usize) -> bool {
+        let responses = &mut self.responses;
+        let machine = &mut self.machines[member];
+        machine.advance(self.now, |arrived, done| responses.count(arrived, done));
+        let work = self.setting.law.draw(&mut self.services);
+        machine.take(work);
+        self.taken[member] += 1;
+        let counts = self.now >= self.responses.from;
+        if counts {
+            self.counted[member] += 1;
+            self.work[member] += work;
+        }
+        counts
+    }
+
+    /// A machine reports to every Athena, unless the report gets lost.
+    fn report(&mut self, member: usize) {
+        let reports = &self.setting.reports;
+        if reports.lost > 0.0 && self.losses.unit() < reports.lost {
+            return;
+        }
+        let (now, responses) = (self.now, &mut self.responses);
+        let machine = &mut self.machines[member];
+        machine.advance(now, |arrived, done| responses.count(arrived, done));
+        let meter = &mut self.meters[member];
+        meter.read(machine, now);
+        let figures = [
+            reports.offset + reports.slope * machine.told_queue(),
+            meter.utilization,
+            meter.rate,
+            0.0,
+            machine.queue() as f64,
+            self.taken[member] as f64,
+        ];
+        if let Update::Backend(update) = &mut self.updates[member] {
+            for ((_, amount), figure) in update.statistics.iter_mut().zip(figures) {
+                *amount = Amount::Set(figure);
+            }
+        }
+        for athena in &self.athenas {
+            let applied = athena.engine.apply(std::slice::from_ref(&self.updates[member]), moment(now));
+            debug_assert!(applied.is_ok(), "a simulated report was refused: {applied:?}");
+        }
+    }
+
+    /// Two machines swap their capacities.
+    fn swap(&mut self) {
+        let (one, other) = (self.changes.below(self.machines.len()), self.changes.below(self.machines.len()));
+        let (now, responses) = (self.now, &mut self.responses);
+        for place in [one, other] {
+            self.machines[place].advance(now, |arrived, done| responses.count(arrived, done));
+        }
+        let (first, second) = (self.machines[one].capacity(), self.machines[other].capacity());
+        self.machines[one].set_capacity(second);
+        self.machines[other].set_capacity(first);
+    }
+
+    /// The machine that was drained comes back, or another one is drained.
+    fn come_and_go(&mut self) {
+        let (member, admin) = match self.drained.take() {
+            Some(member) => (member, Admin::On),
+            None => {
+                let member = self.changes.below(self.machines.len());
+                self.drained = Some(member);
+                (member, Admin::Drain)
+            }
+        };
+        if let Update::Backend(update) = &self.updates[member] {
+            let mut update = BackendUpdate::new(update.backend.clone());
+            update.admin = Some(admin);
+            for athena in &self.athenas {
+                let applied = athena.engine.apply(&[Update::Backend(update.clone())], moment(self.now));
+                debug_assert!(applied.is_ok(), "a simulated drain was refused: {applied:?}");
+            }
+        }
+    }
+
+    fn outcome(mut self) -> Outcome {
+        let span = (self.now - self.responses.from.min(self.now)) as f64 / SECOND;
+        let responses = &mut self.responses;
+        for machine in &mut self.machines {
+            machine.advance(NEVER, |arrived, done| responses.count(arrived, done));
+        }
+        let requests = self.responses.len() as u64;
+        let (mean, p99) = self.responses.summary();
+        let capacity: f64 = self.setting.capacities.iter().sum();
+        let fair = |place: usize| self.setting.capacities[place] / capacity * requests as f64;
+        let over = |place: usize| self.work[place] / (self.setting.capacities[place] * span.max(1e-9));
+        let places = || 0..self.machines.len();
+        Outcome {
+            requests,
+            mean,
+            p99,
+            worst: places().map(|place| self.counted[place] as f64 / fair(place)).fold(0.0, f64::max),
+            moves: self.moves as f64 / self.answers.max(1) as f64,
+            overload: places().map(over).fold(0.0, f64::max),
+        }
+    }
+}
+
+pub fn athena(setting: &Setting, spec: &'static AlgorithmSpec) -> Result<Athena, Impossible> {
+    let members = 0..setting.capacities.len();
+    let names = members.map(backend_name).collect::<Result<Vec<_>, _>>()?;
+    let backends = names.iter().enumerate().map(|(place, name)| BackendPlan {
+        weight: setting.weights.get(place).copied().unwrap_or(1.0),
+        ..BackendPlan::new(name.clone(), vec![IpAddr::V4(address_of(place))])
+    });
+    let farm_name = name("farm_one")?;
+    let mut farm = FarmPlan::new(farm_name.clone(), names.iter().cloned(), spec);
+    farm.params = setting.params.clone();
+    let plan = Plan { backends: backends.collect(), farms: vec![farm] };
+    let refuse = |problems: Vec<_>| {
+        let words: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Impossible::Plan(words.join("; "))
+    };
+    let engine = Engine::new(plan, moment(START)).map_err(refuse)?;
+    let farm = engine.farm(farm_name.as_str()).ok_or_else(|| Impossible::Plan(farm_name.to_string()))?;
+    Ok(Athena { engine, farm })
+}
+
+pub fn name(text: &str) -> Result<Name, Impossible> {
+    Name::parse(text).map_err(|why| Impossible::Plan(why.to_string()))
+}
+
+pub fn backend_name(place: usize) -> Result<Name, Impossible> {
+    name(&format!("app{:02}", place + 1))
+}
+
+/// A member's place, as an address: what the engine answers tells who was chosen.
+pub fn address_of(place: usize) -> Ipv4Addr {
+    Ipv4Addr::from_bits(10 << 24 | place as u32)
+}
+
+pub fn place_of(address: Ipv4Addr) -> usize {
+    (address.to_bits() & 0xff_ffff) as usize
+}
+
+pub fn moment(nanos: Nanos) -> Moment {
+    Moment::from_unix(Duration::from_nanos(nanos))
+}
+
+pub fn seconds(span: f64) -> Nanos {
+    (span * SECOND) as Nanos
+}
