@@ -7,7 +7,9 @@
 mod listeners;
 mod memory;
 mod options;
+mod reload;
 mod secure;
+mod sweeper;
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,13 +17,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::balance::Engine;
 use crate::balance::plan::PlanError;
-use crate::balance::status::{Change, Source, Subject};
 use crate::clock::Clock;
 use crate::config::{Config, Problems};
 use crate::dns::handler::NoSecret;
@@ -41,6 +41,7 @@ use memory::Memory;
 pub use options::{dns_options, http_options, mirror_options, token_keys, zones};
 pub use secure::Secure;
 use secure::{SecureDns, show_http};
+use sweeper::{log_changes, sweep};
 
 /// Why Athena cannot start, or a reload was refused.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +113,11 @@ pub struct Running {
     hosts: JoinSet<()>,
     _sweeper: AbortOnDrop,
     memory: Option<Memory>,
+    mirror: UnlinkOnDrop,
     lameduck: Duration,
+    settings: reload::Settings,
+    /// Listeners that take nothing more and finish their last answers.
+    closing: JoinSet<()>,
 }
 
 /// Starts everything that `config` describes, on sockets that were `inherited` where they are at hand, and returns when
@@ -169,8 +174,21 @@ pub async fn start(config: Config, mut inherited: Inherited) -> Result<Running, 
     let hosts = resolve::watch(hosts(&config), &parts.engine, clock);
     parts.mirror.follow(&mirror_options(&config), Some(&parts.readiness));
     parts.readiness.done("listeners");
-    let lameduck = config.shutdown.lameduck;
-    Ok(Running { parts, dns, secure, http, hosts, _sweeper: sweeper, memory, lameduck })
+    let (lameduck, settings) = (config.shutdown.lameduck, reload::Settings::of(&config));
+    let (mirror, closing) = (UnlinkOnDrop(Arc::clone(&parts.mirror)), JoinSet::new());
+    Ok(Running {
+        parts,
+        dns,
+        secure,
+        http,
+        hosts,
+        _sweeper: sweeper,
+        memory,
+        mirror,
+        lameduck,
+        settings,
+        closing,
+    })
 }
 
 impl Running {
@@ -236,14 +254,17 @@ impl Running {
             listener.stop().await;
         }
         self.secure.serve(&config, secure).await;
+        // Not waited for: one of their open answers may be the one that says how this went.
         for listener in gone {
-            listener.stop().await;
+            self.closing.spawn(listener.stop());
         }
         self.hosts = resolve::watch(hosts(&config), &self.parts.engine, self.parts.clock);
         self.parts.mirror.follow(&mirror_options(&config), None);
         self.lameduck = config.shutdown.lameduck;
         log_changes(&reloaded.changes);
-        Ok(reloaded.summary)
+        let mut summary = reloaded.summary;
+        summary.extend(self.settings.replace(&config));
+        Ok(summary)
     }
 
     /// Stops in order: not ready any more, DNS goes on for the time of lameduck, open answers are finished.
@@ -259,17 +280,12 @@ impl Running {
         for listener in self.http.drain(..) {
             listener.stop().await;
         }
-        self.parts.mirror.stop().await;
+        self.mirror.0.stop().await;
+        while self.closing.join_next().await.is_some() {}
         self.hosts.abort_all();
         if let Some(memory) = self.memory.take() {
             memory.close(&self.parts.engine, self.parts.clock).await;
         }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.parts.mirror.abort();
     }
 }
 
@@ -282,40 +298,7 @@ fn hosts(config: &Config) -> Vec<resolve::Host> {
     config.hosts.iter().map(host).collect()
 }
 
-/// Lets silence count: sleeps until the engine would have something to do, or is told that it has sooner.
-async fn sweep(engine: Arc<Engine>, clock: Clock) {
-    let sooner = Arc::new(Notify::new());
-    let wake = Arc::clone(&sooner);
-    engine.on_sooner(move || wake.notify_one());
-    loop {
-        let now = clock.now();
-        let expired = engine.expire(now);
-        log_changes(&expired.changes);
-        match expired.next {
-            Some(next) => {
-                let _ = tokio::time::timeout(next.since(clock.now()), sooner.notified()).await;
-            }
-            None => sooner.notified().await,
-        }
-    }
-}
-
-/// One line for each state that changed, at the level of who must act: an operator's own order is news, a member that is
-/// lost wants somebody soon, a farm without members wants somebody now.
-fn log_changes(changes: &[Change]) {
-    for change in changes {
-        match (&change.subject, change.axis) {
-            (Subject::Farm(_), "source") if change.to == Source::None.to_string() => error!("{change}"),
-            (Subject::Farm(_), "source") if change.to != Source::Members.to_string() => warn!("{change}"),
-            (Subject::Backend(_), "health" | "feed") if matches!(change.to.as_str(), "down" | "out") => {
-                warn!("{change}")
-            }
-            _ => info!("{change}"),
-        }
-    }
-}
-
-/// Serves `first` until SIGTERM or SIGINT. SIGHUP reloads what `load` gives. `started` is told once, when everything
+/// Serves `first` until SIGTERM or SIGINT. SIGHUP, or a request over HTTP, reloads what `load` gives. `started` is told once, when everything
 /// answers.
 pub async fn run(
     first: Config,
@@ -328,6 +311,7 @@ pub async fn run(
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut hangup = listen(SignalKind::hangup())?;
     let mut running = start(first, inherited).await?;
+    let mut asked = reload::requests(&running.parts.http);
     for address in running.dns() {
         info!("dns answers on {address}");
     }
@@ -346,14 +330,19 @@ pub async fn run(
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
             _ = hangup.recv() => {
-                systemd::reloading();
-                reload(&mut running, &load).await;
-                systemd::ready("answering");
+                let _ = reload::reload(&mut running, &load).await;
+                continue;
+            }
+            Some(asker) = asked.recv() => {
+                // Whoever asked may have left; what changed has changed.
+                let _ = asker.send(reload::reload(&mut running, &load).await);
                 continue;
             }
         };
         info!("{why}: stopping");
         systemd::stopping();
+        // Whoever waits for a reload is told that there will be none.
+        drop(asked);
         running.stop().await;
         info!("stopped");
         return Ok(());
@@ -369,23 +358,20 @@ impl Drop for AbortOnDrop {
     }
 }
 
+/// Links to peers that end with whoever holds this.
+struct UnlinkOnDrop(Arc<Mirror>);
+
+impl Drop for UnlinkOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// Signs of life for systemd's watchdog.
 async fn keep_alive(every: Duration) {
     let mut ticks = tokio::time::interval(every);
     loop {
         ticks.tick().await;
         systemd::alive();
-    }
-}
-
-async fn reload(running: &mut Running, load: &impl Fn() -> Result<Config, Problems>) {
-    let loaded = match load() {
-        Ok(config) => running.reload(config).await,
-        Err(problems) => Err(StartError::Config(problems)),
-    };
-    match loaded {
-        Ok(summary) if summary.is_empty() => info!("reloaded: no farm or backend changed"),
-        Ok(summary) => summary.iter().for_each(|line| info!("reloaded: {line}")),
-        Err(problem) => error!("not reloaded, the old configuration goes on: {problem}"),
     }
 }

@@ -1,4 +1,48 @@
-//! Athena.
+//! Athena: an authoritative DNS server that balances load over what backends report about themselves.
+//!
+//! ```text
+//! main.rs       flags, configuration, run, exit code
+//! lib.rs        this map
+//! app.rs        the only file that knows everybody: bind, wire, spawn, reload, drain, stop   (app/: its rooms)
+//! cli/          one file a command
+//! config/       keys.rs every key there is; file.rs what the user typed (figment); check/ all problems at once;
+//!               mod.rs what the program uses
+//! balance/      PURE: farms, backends, reports, rules, tokens, suspicion; knows no runtime, no DNS, no web, no clock
+//!   engine.rs   what is true, behind one lock that no query takes: apply, expire, reload, status
+//!   view.rs     what a query reads, behind one atomic pointer a farm; farm.rs choose(), what everything asks
+//!   algorithm/  the table ALGORITHMS and one file a rule
+//! dns/          the only place that imports hickory: zonefile, zone, query, responder, message, handler (bytes to bytes);
+//!               udp the batched loop, wire the plain farm query; server TCP; secure TLS, HTTPS, QUIC
+//! http/         mod.rs the route table; text/ the original's protocol; access, metrics, readiness, the listener
+//! mirror/       to and from other Athenas
+//! state/        durable decisions and warm statistics in a crash-safe file
+//! resolve.rs    backends by host name      systemd.rs  inherited sockets, notices      tls.rs  certificates
+//! metrics.rs    what the shells count      clock.rs    the one place that reads clocks
+//! ```
+//!
+//! # The data's ways
+//!
+//! - DNS query: socket, [`dns::wire`] (or [`dns::handler`] for what is not plain), [`balance::Farm::choose`], socket. A farm
+//!   is bound to its owner name when the configuration is loaded; a query looks one name up and loads one pointer.
+//! - Report: route, parsed to an [`balance::Update`], [`balance::Engine::apply`]: lock, check all, change, new view if
+//!   somebody came or went, `ok`. Decisions of people are on disk before that ([`state`]).
+//! - Time: one sweeper sleeps until the next backend would be out. Reload: load all, check all, carry over by name, swap.
+//! - Text query and DNS call the same `choose`; they cannot disagree.
+//!
+//! Who may import whom, `tests/it/house.rs` holds: balance nobody; dns and http balance, metrics, clock and tls, never each
+//! other; config balance; app everybody.
+//!
+//! # Glossary
+//!
+//! *Backend* (in the protocol "phys"): a machine. *Farm*: a name that balances. *Member*: a backend in a farm. *Candidate*: a
+//! member that may be chosen now. *Choice*: what a farm answers. *Ticket*: its count of choices. *Feed*: whether a backend
+//! speaks to us. *Decision*: what people set, durable. DNS words are those of RFC 9499.
+//!
+//! # Where do I add X?
+//!
+//! A rule: a file in `balance/algorithm` and a line in its table. A key of the configuration: `config/keys.rs`, its check, its
+//! field. A route: `http/mod.rs`. A command: a file in `cli`. A kind of answer: `dns/responder`. A code of the text protocol:
+//! `http/text/codes.rs`.
 
 pub mod app;
 pub mod balance;

@@ -10,7 +10,7 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     let (command, config) = match Cli::parse().run() {
-        Ok(Next::Exit) => return ExitCode::SUCCESS,
+        Ok(Next::Exit(code)) => return ExitCode::from(code),
         Ok(Next::Serve(serve)) => *serve,
         Err(failure) => {
             eprintln!("athena: {failure}");

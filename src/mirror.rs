@@ -12,7 +12,8 @@
 //!
 //! | room | what lives there |
 //! | --- | --- |
-//! | [`link`] | one peer: when to send, when to ask, when to wait |
+//! | [`link`] | one peer: what waits for it, and what is in the way |
+//! | [`session`] | when to send, when to ask, when to wait |
 //! | [`client`] | the HTTP connection to it |
 //! | [`queue`] | what waits for it |
 //! | [`backoff`] | how long a failure makes it wait |
@@ -27,6 +28,7 @@ mod exchange;
 pub mod link;
 pub mod queue;
 pub mod registers;
+pub mod session;
 #[cfg(test)]
 mod tests;
 
@@ -38,7 +40,7 @@ use arc_swap::ArcSwap;
 use tokio::task::AbortHandle;
 use tracing::warn;
 
-use crate::balance::durable::{Durable, Setting, Stamp};
+use crate::balance::durable::Durable;
 use crate::balance::engine::{Applied, Hearsay};
 use crate::balance::random::{Random, SplitMix};
 use crate::balance::status::Change;
@@ -166,7 +168,7 @@ impl Mirror {
     fn spawn(self: &Arc<Self>, peer: &Peer, options: &Options, readiness: Option<&Arc<Readiness>>) -> Task {
         let link = Arc::new(Link::new(peer.clone(), options.queue));
         let client = Client::new(peer.clone(), options.key.as_deref(), &self.name.load());
-        let task = tokio::spawn(link::follow(Arc::clone(self), Arc::clone(&link), client));
+        let task = tokio::spawn(session::follow(Arc::clone(self), Arc::clone(&link), client));
         if let Some(readiness) = readiness {
             let condition = format!("the state of {peer}");
             readiness.expect(condition.clone());
@@ -252,10 +254,7 @@ impl Mirror {
 
     /// Takes what another Athena says; gives what changed, and how many of its words were news of some age.
     fn take(&self, heard: Vec<Heard>, now: Moment) -> Result<(Vec<Change>, usize), Refusal> {
-        let is_there = |said: &Heard| match &said.update {
-            Update::Backend(update) => self.engine.machine(update.backend.as_str()).is_some(),
-            Update::Farm(update) => self.engine.farm(update.farm.as_str()).is_some(),
-        };
+        let is_there = |said: &Heard| self.is_known(&said.update);
         // A cluster is reconfigured one by one: what one does not know yet, or any more, it passes over. Only who asks for
         // nothing else, or did not stamp it, is told.
         let stranger = heard.iter().find(|said| !is_there(said)).map(|said| unknown(&said.update));
@@ -267,7 +266,7 @@ impl Mirror {
         }
         let (stamped, plain): (Vec<_>, Vec<_>) = heard.into_iter().partition(|said| said.stamp.is_some());
         let mut changes = Vec::new();
-        let decided: Vec<Durable> = stamped.iter().flat_map(decisions).collect();
+        let decided: Vec<Durable> = stamped.iter().flat_map(exchange::decisions).collect();
         let mut late = 0;
         if !decided.is_empty() {
             let adopted = self.engine.adopt(&decided, now)?;
@@ -343,32 +342,6 @@ impl crate::http::text::mirror::Mirror for Mirror {
         };
         if !before.as_ref().is_some_and(again) {
             warn!("mirror: {who} was refused: {why}");
-        }
-    }
-}
-
-/// What people decided in a stamped update.
-fn decisions(said: &Heard) -> Vec<Durable> {
-    let Some(stamp) = &said.stamp else { return Vec::new() };
-    let record = |name: &crate::balance::Name, setting: Setting| Durable {
-        name: name.clone(),
-        setting,
-        stamp: Stamp::clone(stamp),
-    };
-    match &said.update {
-        Update::Farm(update) => {
-            update.switch.map(|switch| record(&update.farm, Setting::Switch(switch))).into_iter().collect()
-        }
-        Update::Backend(update) => {
-            let weight = update.weight.map(|change| match change {
-                // What the configuration says here is filled in by whoever adopts it.
-                crate::balance::update::WeightChange::Override(weight) => {
-                    Setting::Weight(Some(crate::balance::durable::Override { weight, configured: weight }))
-                }
-                crate::balance::update::WeightChange::Configured => Setting::Weight(None),
-            });
-            let settings = [update.admin.map(Setting::Admin), update.mark.map(Setting::Mark), weight];
-            settings.into_iter().flatten().map(|setting| record(&update.backend, setting)).collect()
         }
     }
 }

@@ -171,8 +171,12 @@ fn authorities(file: &Path) -> Result<Vec<Certificate<'static>>, Failure> {
     }
 }
 
-/// What the server said, on one line.
+/// What the server said, on one line; all of what is wrong with its configuration.
 fn reason(status: StatusCode, body: &str) -> String {
+    if status == StatusCode::CONFLICT {
+        let visible = |line: &str| line.chars().filter(|character| !character.is_control()).collect();
+        return body.trim_end().lines().map(visible).collect::<Vec<String>>().join("\n");
+    }
     let first: String = body.lines().next().unwrap_or_default().trim().chars().take(MAX_MESSAGE).collect();
     let visible: String = first.chars().filter(|character| !character.is_control()).collect();
     if visible.is_empty() { format!("the server answered {status}") } else { visible }

@@ -1,11 +1,11 @@
 //! The command line: one file a command.
 //!
 //! Data goes to stdout, messages for people to stderr. Exit codes: 0 done, 1 the server said no (or stopped with an
-//! error), 2 wrong use or configuration, 3 the server could not be reached.
+//! error), 2 wrong use or configuration, 3 the server could not be reached. `monitor` has those of monitoring plugins.
 //!
 //! | room | what lives there |
 //! | --- | --- |
-//! | `serve`, `check`, `config`, `balance`, `status`, `set`, `report`, `completions` | the commands |
+//! | `serve`, `check`, `config`, `balance`, `status`, `monitor`, `set`, `report`, `reload`, `completions` | the commands |
 //! | `client` | requests in the text protocol to a running Athena |
 //! | `logging` | where log lines go |
 //! | `output` | stdout, whose reader may leave |
@@ -16,7 +16,9 @@ mod client;
 mod completions;
 mod config;
 mod logging;
+mod monitor;
 mod output;
+mod reload;
 mod report;
 mod serve;
 mod set;
@@ -51,8 +53,10 @@ enum Command {
     Config(config::Template),
     Balance(balance::Balance),
     Status(status::Status),
+    Monitor(monitor::Monitor),
     Set(set::Set),
     Report(report::Report),
+    Reload(reload::Reload),
     Token(token::Token),
     Completions(completions::Completions),
 }
@@ -60,8 +64,8 @@ enum Command {
 /// What is left to do when the command line has been carried out.
 #[derive(Debug)]
 pub enum Next {
-    /// Nothing.
-    Exit,
+    /// Nothing; the exit code.
+    Exit(u8),
     /// Serve this configuration, and load others as the command says. Logging is set up.
     Serve(Box<(serve::Serve, Config)>),
 }
@@ -123,12 +127,14 @@ impl Cli {
             Some(Command::Config(template)) => template.run()?,
             Some(Command::Balance(balance)) => balance.run()?,
             Some(Command::Status(status)) => status.run()?,
+            Some(Command::Monitor(monitor)) => return monitor.run().map(Next::Exit),
             Some(Command::Set(set)) => set.run()?,
             Some(Command::Report(report)) => report.run()?,
+            Some(Command::Reload(reload)) => reload.run()?,
             Some(Command::Token(token)) => token.run()?,
             Some(Command::Completions(completions)) => completions.run()?,
         }
-        Ok(Next::Exit)
+        Ok(Next::Exit(0))
     }
 }
 

@@ -39,6 +39,8 @@ enum Subject {
     Farm,
     /// The whole
     Engine,
+    /// Configuration, farms, backends and the whole
+    Debug,
 }
 
 impl Subject {
@@ -50,6 +52,7 @@ impl Subject {
             Self::Phys => "phys",
             Self::Farm => "farm",
             Self::Engine => "engine",
+            Self::Debug => "debug",
         }
     }
 
@@ -58,6 +61,7 @@ impl Subject {
             Self::Phys => "backends",
             Self::Farm => "farms",
             Self::Engine => "engine",
+            Self::Debug => "debug",
         }
     }
 }
@@ -65,8 +69,13 @@ impl Subject {
 impl Status {
     /// Prints it once, or again and again until nobody reads.
     pub fn run(self) -> Result<(), Failure> {
-        if self.subject == Some(Subject::Engine) && !self.names.is_empty() {
-            return Err(Failure::Usage("there is one engine, it has no names to choose from".to_owned()));
+        if !self.names.is_empty()
+            && let Some(subject @ (Subject::Engine | Subject::Debug)) = self.subject
+        {
+            return Err(Failure::Usage(format!("{} takes no names: there is one of it", subject.word())));
+        }
+        if self.subject == Some(Subject::Debug) && self.format.is_some() {
+            return Err(Failure::Usage("debug takes no --format: it shows everything".to_owned()));
         }
         let Some(seconds) = self.watch else { return output::print(&self.look()?).map(drop) };
         let clear = if io::stdout().is_terminal() && !self.json { "\x1b[H\x1b[2J" } else { "" };
@@ -110,6 +119,9 @@ impl Status {
 
     fn query(&self, subject: Subject) -> Query {
         let mut query = Query::default();
+        if subject == Subject::Debug {
+            return query.word("true");
+        }
         if !self.names.is_empty() {
             let key = if subject == Subject::Phys { "h" } else { "n" };
             query = query.pair(key, &self.names.join("+"));

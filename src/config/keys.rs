@@ -4,8 +4,8 @@
 //! To add a key: a line here, its check in `check/`, its field in [`Config`](super::Config).
 
 mod cookie;
+mod dns;
 mod mirror;
-mod tls;
 
 use crate::balance::algorithm;
 
@@ -199,65 +199,8 @@ pub static SECTIONS: &[Section] = &[
             ),
         ],
     },
-    Section {
-        path: &["dns"],
-        header: "[dns]",
-        about: "",
-        keys: &[
-            key("listen", List, Is("[\"127.0.0.1:5300\"]"), "Addresses to answer on, UDP and TCP on each."),
-            key("threads", Scalar, Is("0"), "UDP threads; 0: one a core."),
-            key(
-                "max_udp",
-                Scalar,
-                Is("1232"),
-                "Longest UDP answer in octets, to clients that offer as much.",
-            ),
-            key(
-                "max_udp_local",
-                Scalar,
-                Is("8192"),
-                "The same for clients with loopback and private addresses.",
-            ),
-            key(
-                "explain",
-                Scalar,
-                Is("false"),
-                "TXT queries for a farm are answered with the choice, the rule and the loads it saw.",
-            ),
-            key(
-                "ecs",
-                Scalar,
-                Is("false"),
-                "The EDNS client subnet (RFC 7871) is the key of hashing algorithms.",
-            ),
-            key("nsid", Text, Nothing("\"ns1\""), "What we say to NSID (RFC 5001). Left out: nothing."),
-            key(
-                "version",
-                Text,
-                Nothing("\"athena\""),
-                "What we say to CH TXT version.bind. Left out: REFUSED.",
-            ),
-            key("id", Text, Nothing("\"ns1\""), "What we say to CH TXT id.server. Left out: REFUSED."),
-            key("cookies", Scalar, Is("true"), "DNS Cookies (RFC 7873, RFC 9018)."),
-            key(
-                "cookie_secret_file",
-                Text,
-                Nothing("\"cookie.secret\""),
-                "A file of 32 hexadecimal digits, the same on all servers of the zone; further lines hold former \
-                 secrets that are still accepted. Left out: a random secret for each start.",
-            ),
-            key("tcp_connections", Scalar, Is("1024"), "Most TCP connections in all."),
-            key(
-                "tcp_connections_per_client",
-                Scalar,
-                Is("128"),
-                "Most TCP connections of one client address.",
-            ),
-            key("tcp_idle", Text, Is("\"30s\""), "A TCP connection that is idle for longer is closed."),
-            key("log_queries", Scalar, Is("0"), "Logs one query in so many; 0: none."),
-        ],
-    },
-    tls::DNS,
+    dns::DNS,
+    dns::TLS,
     Section {
         path: &["http"],
         header: "[http]",

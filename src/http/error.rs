@@ -6,13 +6,15 @@ use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
 
 use super::access::Denied;
+use super::reload::NotReloaded;
 use super::text::query::QueryError;
 use crate::balance::Refusal;
 
 /// `Content-Type` of every text answer.
 pub const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
-/// Why a request is refused. Its text is one line that names the argument, farm, backend or path.
+/// Why a request is refused. Its text is one line that names the argument, farm, backend or path; what is wrong with a
+/// configuration may take more.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
     /// The query string cannot be read.
@@ -49,6 +51,9 @@ pub enum Error {
     /// A farm has nobody to give.
     #[error("no member available: {0}")]
     Nobody(String),
+    /// The configuration was not read again.
+    #[error(transparent)]
+    NotReloaded(#[from] NotReloaded),
     /// Nothing lives there.
     #[error("unknown path: {0}")]
     UnknownPath(String),
@@ -91,6 +96,7 @@ impl Error {
             Self::Refused(Refusal::NotStored(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Refused(_) => StatusCode::BAD_REQUEST,
             Self::UnknownFarm(_) | Self::UnknownBackend(_) | Self::UnknownPath(_) => StatusCode::NOT_FOUND,
+            Self::NotReloaded(why) => why.status(),
             Self::Nobody(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,

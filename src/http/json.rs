@@ -95,6 +95,7 @@ pub struct Engine {
     reports_refused: u64,
     mirror: Mirror,
     obstacles: Vec<String>,
+    trouble: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -211,6 +212,7 @@ pub fn engine(state: &State, now: Moment) -> Engine {
         reports_refused: counts.refused,
         mirror: mirror(&state.metrics.mirror),
         obstacles: state.readiness.obstacles(),
+        trouble: state.readiness.trouble(),
     }
 }
 

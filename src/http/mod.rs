@@ -12,6 +12,7 @@
 //! | [`text`] | the protocol of the original |
 //! | [`metrics`] | `/metrics` |
 //! | [`access`] | who may do what |
+//! | [`reload`] | the configuration read again |
 //! | [`error`] | every refusal, its status and its line |
 //! | [`json`], [`date`] | what JSON says |
 //! | [`state`], [`options`], [`readiness`] | what the application hands in |
@@ -26,6 +27,7 @@ pub mod metrics;
 pub mod options;
 mod pages;
 pub mod readiness;
+pub mod reload;
 pub mod server;
 pub mod state;
 mod stop;
@@ -39,6 +41,7 @@ use axum::routing::get;
 
 pub use options::{Limits, Options};
 pub use readiness::Readiness;
+pub use reload::NotReloaded;
 pub use state::State;
 
 use text::Kind;
@@ -66,6 +69,8 @@ static TEXT_ROUTES: &[(&str, Kind)] = &[
     ("mirror/farm", Kind::MirrorFarm),
     // all that there is to mirror
     ("mirror/state", Kind::MirrorState),
+    // the configuration, read again
+    ("reload", Kind::Reload),
     // several of these in one request
     ("multi", Kind::Multi),
 ];

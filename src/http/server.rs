@@ -5,10 +5,11 @@
 //! between [`admit`] and [`converse`]: the latter takes any stream.
 
 use std::convert::Infallible;
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ use super::options::Limits;
 use super::stop::{Follower, Stop};
 use super::stream::Stream;
 use super::text::{self, Asked, Kind, Page};
-use super::{Options, State, router, text_route};
+use super::{Options, State, reload, router, text_route};
 
 /// Serves what comes to `listener` until `stop` is ready; then takes no more connections, finishes open answers for as
 /// long as `limits.stop` allows, and returns. Several listeners may share a state; they share its limits.
@@ -60,9 +61,11 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, stop: impl Future<O
             Some(_) = open.join_next() => continue,
         };
         if let Some(permit) = admit(&stream, peer, &state) {
-            let service = Conversation { state: Arc::clone(&state), router: router.clone(), peer: peer.ip() };
+            let tls = state.options().tls.clone();
+            let (state, router) = (Arc::clone(&state), router.clone());
+            let service = Conversation { state, router, peer: peer.ip(), asked: Arc::default() };
             let stop = stopping.follower();
-            match state.options().tls.clone() {
+            match tls {
                 None => open.spawn(converse(stream, service, permit, stop)),
                 Some(tls) => open.spawn(converse_by_tls(stream, tls, service, permit, stop)),
             };
@@ -83,7 +86,7 @@ async fn pause_after(error: &std::io::Error) {
         return;
     }
     tracing::warn!(%error, "http cannot accept connections");
-    let _ = timeout(Duration::from_millis(100), std::future::pending::<()>()).await;
+    let _ = timeout(Duration::from_millis(100), pending::<()>()).await;
 }
 
 /// What a client reads that finds no room.
@@ -111,6 +114,10 @@ fn admit(stream: &TcpStream, peer: SocketAddr, state: &State) -> Option<Permit> 
 /// name; what is much too long gets hyper's bare 431.
 const SLACK: usize = 16_384;
 
+/// How long a connection on which nothing was asked yet is kept when the server stops: the question may be on its way,
+/// and the next process, which shares the socket, would have answered it.
+const FIRST_QUESTION: Duration = Duration::from_secs(1);
+
 /// Does the same after a handshake, for which a client has as long as for the head of a request.
 async fn converse_by_tls(
     stream: TcpStream,
@@ -137,6 +144,7 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = service.state.options().limits;
+    let asked = Arc::clone(&service.asked);
     let io = TokioIo::new(Stream::new(io, &limits));
     let connection = http1::Builder::new()
         .header_read_timeout(None)
@@ -145,11 +153,21 @@ where
         .max_buf_size(limits.request_line + limits.header + SLACK)
         .serve_connection(io, service);
     let mut connection = pin!(connection);
+    let mut grace = None;
     // How a connection ends is the client's affair.
     let _ = poll_fn(|context| {
-        if stop.has_begun(context) {
-            connection.as_mut().graceful_shutdown();
+        if !stop.has_begun(context) {
+            return connection.as_mut().poll(context);
         }
+        // hyper closes at once what nobody has asked anything on.
+        if !asked.load(Relaxed) {
+            let ended = connection.as_mut().poll(context);
+            let grace = grace.get_or_insert_with(|| Box::pin(timeout(FIRST_QUESTION, pending::<()>())));
+            if ended.is_ready() || !asked.load(Relaxed) && grace.as_mut().poll(context).is_pending() {
+                return ended;
+            }
+        }
+        connection.as_mut().graceful_shutdown();
         connection.as_mut().poll(context)
     })
     .await;
@@ -161,6 +179,8 @@ struct Conversation {
     state: Arc<State>,
     router: Pages,
     peer: IpAddr,
+    /// Whether anything was asked.
+    asked: Arc<AtomicBool>,
 }
 
 impl Service<Request<Incoming>> for Conversation {
@@ -169,6 +189,7 @@ impl Service<Request<Incoming>> for Conversation {
     type Future = Answering;
 
     fn call(&self, request: Request<Incoming>) -> Answering {
+        self.asked.store(true, Relaxed);
         let options = self.state.options();
         if let Err(error) = check_size(&request, &options.limits) {
             return self.now(refuse(error));
@@ -184,6 +205,7 @@ impl Service<Request<Incoming>> for Conversation {
             Kind::Status(_) | Kind::MirrorState => http.status.count(),
             Kind::UpdatePhys | Kind::UpdateFarm | Kind::Multi => http.update.count(),
             Kind::MirrorPhys | Kind::MirrorFarm => http.update.count(),
+            Kind::Reload => http.other.count(),
         }
         if let Err(error) = check_method(request.method(), kind) {
             return self.now(refuse(error));
@@ -191,6 +213,11 @@ impl Service<Request<Incoming>> for Conversation {
         match request.uri().query() {
             None if is_form(&request) => {
                 self.later(answer_form(Arc::clone(&self.state), self.peer, kind, request))
+            }
+            query if kind == Kind::Reload => {
+                let query = query.unwrap_or("");
+                let begun = reload::begin(&self.state, &options, self.peer, query, request.headers());
+                self.later(answer_reload(begun))
             }
             query => {
                 let query = query.unwrap_or("");
@@ -324,6 +351,10 @@ async fn answer_form(
             .map_err(|_| Error::argument("the request body", "not UTF-8")),
     };
     match query {
+        Ok(query) if kind == Kind::Reload => {
+            let begun = reload::begin(&state, &state.options(), peer, &query, &parts.headers);
+            answer_reload(begun).await
+        }
         Ok(query) => answer(&state, &state.options(), peer, kind, &query, &parts.headers),
         Err(error) => {
             state.engine.count_refused();
@@ -348,6 +379,15 @@ fn answer(
         Ok(page) => respond(page),
         Err(error) => refuse(error),
     }
+}
+
+/// Answers when the reload is over; access to it was checked before.
+async fn answer_reload(begun: Result<reload::Reloading, Error>) -> Response<Body> {
+    let outcome = match begun {
+        Ok(reloading) => reload::page(reloading.await),
+        Err(error) => Err(error),
+    };
+    outcome.map_or_else(refuse, respond)
 }
 
 fn respond(page: Page) -> Response<Body> {

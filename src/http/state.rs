@@ -7,6 +7,7 @@ use arc_swap::{ArcSwap, Guard};
 use super::Options;
 use super::connections::Connections;
 use super::readiness::Readiness;
+use super::reload::{self, Reloading};
 use super::text::mirror::Mirror;
 use crate::balance::engine::Applied;
 use crate::balance::status::Change;
@@ -31,6 +32,7 @@ pub struct State {
     pub version: &'static str,
     /// Who is told of changes. Called outside the engine's lock, never with an empty list.
     pub changed: Listener,
+    reload: OnceLock<reload::Hook>,
     pub(super) connections: Arc<Connections>,
     options: ArcSwap<Options>,
     mirror: OnceLock<Arc<dyn Mirror>>,
@@ -47,7 +49,8 @@ impl State {
         changed: Listener,
     ) -> Self {
         let version = env!("CARGO_PKG_VERSION");
-        let (connections, options) = (Arc::default(), ArcSwap::from_pointee(options));
+        let (reload, connections) = (OnceLock::new(), Arc::default());
+        let options = ArcSwap::from_pointee(options);
         Self {
             engine,
             metrics,
@@ -55,6 +58,7 @@ impl State {
             readiness,
             version,
             changed,
+            reload,
             connections,
             options,
             mirror: OnceLock::new(),
@@ -88,6 +92,16 @@ impl State {
     /// The options in force.
     pub fn options(&self) -> Guard<Arc<Options>> {
         self.options.load()
+    }
+
+    /// Names who reads the configuration again when somebody asks for it. Only the first call counts.
+    pub fn on_reload(&self, hook: impl Fn() -> Reloading + Send + Sync + 'static) {
+        let _ = self.reload.set(Box::new(hook));
+    }
+
+    /// Begins a reload, if there is somebody who can.
+    pub(super) fn reload(&self) -> Option<Reloading> {
+        self.reload.get().map(|hook| hook())
     }
 
     /// Connections open now.

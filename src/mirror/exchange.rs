@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use super::Mirror;
 use super::link::{Link, Trouble};
 use super::registers::{Spoken, hash_decision};
-use crate::balance::durable::{Axis, Durable, Stamp};
-use crate::balance::update::BackendUpdate;
+use crate::balance::durable::{Axis, Durable, Override, Setting, Stamp};
+use crate::balance::update::{BackendUpdate, WeightChange};
 use crate::balance::{Moment, Name, Update};
 use crate::http::Options;
 use crate::http::text::mirror::{Batch, Greeting, Heard, is_farm, line, write_decision, write_report};
@@ -116,7 +116,8 @@ impl Mirror {
         Ok(())
     }
 
-    fn is_known(&self, update: &Update) -> bool {
+    /// Whether what it is about is configured here.
+    pub(super) fn is_known(&self, update: &Update) -> bool {
         match update {
             Update::Backend(update) => self.engine.machine(update.backend.as_str()).is_some(),
             Update::Farm(update) => self.engine.farm(update.farm.as_str()).is_some(),
@@ -127,10 +128,10 @@ impl Mirror {
     /// with whoever took them. Of what backends say only what they said here is.
     fn queue_what_it_lacks(&self, link: &Link, state: &[Vec<Heard>], now: Moment) -> usize {
         let mut reports: HashMap<&Name, Vec<(&BackendUpdate, &Stamp)>> = HashMap::new();
-        let mut decisions: HashMap<(Axis, Name), Stamp> = HashMap::new();
+        let mut decided: HashMap<(Axis, Name), Stamp> = HashMap::new();
         for heard in state.iter().flatten() {
-            for Durable { name, setting, stamp } in super::decisions(heard) {
-                decisions.insert((setting.axis(), name), stamp);
+            for Durable { name, setting, stamp } in decisions(heard) {
+                decided.insert((setting.axis(), name), stamp);
             }
             if let (Update::Backend(update), Some(stamp)) = (&heard.update, &heard.stamp)
                 && update.is_report()
@@ -140,7 +141,7 @@ impl Mirror {
         }
         let mut late = 0;
         for record in self.engine.decisions() {
-            let theirs = decisions.get(&(record.axis(), record.name.clone()));
+            let theirs = decided.get(&(record.axis(), record.name.clone()));
             if theirs.is_none_or(|theirs| *theirs < record.stamp) {
                 late += 1;
                 link.repair_decision(record);
@@ -159,5 +160,28 @@ impl Mirror {
             });
         }
         late
+    }
+}
+
+/// What people decided in a stamped update.
+pub fn decisions(said: &Heard) -> Vec<Durable> {
+    let Some(stamp) = &said.stamp else { return Vec::new() };
+    let record =
+        |name: &Name, setting: Setting| Durable { name: name.clone(), setting, stamp: Stamp::clone(stamp) };
+    match &said.update {
+        Update::Farm(update) => {
+            update.switch.map(|switch| record(&update.farm, Setting::Switch(switch))).into_iter().collect()
+        }
+        Update::Backend(update) => {
+            let weight = update.weight.map(|change| match change {
+                // What the configuration says here is filled in by whoever adopts it.
+                WeightChange::Override(weight) => {
+                    Setting::Weight(Some(Override { weight, configured: weight }))
+                }
+                WeightChange::Configured => Setting::Weight(None),
+            });
+            let settings = [update.admin.map(Setting::Admin), update.mark.map(Setting::Mark), weight];
+            settings.into_iter().flatten().map(|setting| record(&update.backend, setting)).collect()
+        }
     }
 }

@@ -99,7 +99,7 @@ fn connect(from: &Arc<Mirror>, to: &Arc<Mirror>, is_cut: &Arc<AtomicBool>) -> Wi
     let link = Arc::new(Link::new(peer, 9));
     let links: Vec<_> = from.links.load().iter().cloned().chain([Arc::clone(&link)]).collect();
     from.publish(links);
-    tokio::spawn(link::follow(Arc::clone(from), link, wire.clone()));
+    tokio::spawn(session::follow(Arc::clone(from), link, wire.clone()));
     wire
 }
 

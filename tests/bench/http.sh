@@ -57,8 +57,8 @@ CONFIG
   for number in $(seq -w 16); do printf '[backends.app%s]\naddress = "10.0.0.%d"\nport = 8080\n' "$number" "$((10#$number))"; done
 } >"$work/athena.toml"
 
-# Sixteen reports in one GET, as the original's `multi` joins them.
-sixteen=$(seq -f 'h=app%02.0f,l=0.5' -s'&' 16)
+# Sixteen reports in one GET (http.md).
+sixteen=$(seq -f 'h=app%02.0f,l=0.5' -s';' 16)
 
 measure() { # name path
   local name=$1 url=$2 before after

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use crate::config::Folder;
 
 /// The built program, in an environment without variables of ours.
-fn athena() -> Command {
+pub fn athena() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_athena"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("ATHENA_") {
@@ -23,7 +23,7 @@ fn run(arguments: &[&str]) -> (i32, String, String) {
     told(athena().args(arguments).output().unwrap())
 }
 
-fn told(output: Output) -> (i32, String, String) {
+pub fn told(output: Output) -> (i32, String, String) {
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
@@ -90,7 +90,9 @@ fn line(head: &str) -> &str {
 fn help_names_every_command_and_its_exit_codes() {
     let (code, out, _) = run(&["help"]);
     assert_eq!(code, 0);
-    for command in ["serve", "check", "config", "balance", "status", "set", "report", "completions"] {
+    for command in
+        ["serve", "check", "config", "balance", "status", "monitor", "set", "report", "reload", "completions"]
+    {
         assert!(out.lines().any(|line| line.trim_start().starts_with(command)), "{command} in {out}");
         let (code, help, _) = run(&[command, "--help"]);
         assert!(code == 0 && help.contains("Usage:"), "{help}");
@@ -112,9 +114,12 @@ fn wrong_use_is_two_and_says_what_was_meant() {
         &["report", "app01"],
         &["report", "app01", "l"],
         &["status", "engine", "app01"],
+        &["status", "debug", "app01"],
+        &["status", "debug", "-f", "%h"],
         &["status", "--watch=0"],
+        &["monitor", "--warn-available", "50"],
         &["balance"],
-        &["balance", "farm_one", "--server", "https://127.0.0.1"],
+        &["balance", "farm_one", "--server", "ftp://127.0.0.1"],
         &["balance", "farm_one", "--server", "http://a b"],
         &["--log-level", "loud"],
     ] {
@@ -295,6 +300,10 @@ fn status_shows_the_table_of_the_server() {
     );
     assert_eq!(told.1, "ENGINE\nversion\n1\n\nFARMS\nname\nf\n\nBACKENDS\nname\na\n");
 
+    let (heard, told) = asked(&["status", "debug"], &[(200, "# configuration\n")]);
+    assert_eq!(line(&heard[0]), "GET /ath/status/debug/?true HTTP/1.1");
+    assert_eq!(told.1, "# configuration\n");
+
     let (heard, _) = asked(&["status", "farm", "-f", "%n %x"], &[(200, "farm_one members\n")]);
     assert_eq!(line(&heard[0]), "GET /ath/status/farm/?f=%25n%20%25x HTTP/1.1");
 }
@@ -312,6 +321,16 @@ fn status_as_json_is_one_document() {
 fn watching_ends_when_nobody_reads_or_the_server_says_no() {
     let (_, told) = asked(&["status", "phys", "--watch=1"], &[(200, "one\n"), (403, "query: refused\n")]);
     assert_eq!(told, (1, "one\n".into(), "athena: query: refused\n".into()));
+
+    let server = Server::answering(&[(200, "one\n"), (200, "two\n"), (200, "three\n")]);
+    let mut watch = athena();
+    watch.args(["status", "debug", "--watch=1", "--server", &server.url]).stdout(Stdio::piped());
+    let mut child = watch.stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = [0; 4];
+    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    // The reader has left.
+    assert_eq!((&first, child.wait().unwrap().code()), (b"one\n", Some(0)));
+    server.heard();
 }
 
 #[test]

@@ -39,7 +39,7 @@ story! {
 
 story! {
     unknown_keys,
-    "zome = \"athena.\"\nservers = 1\n[dns]\nlisten_on = []\nlissten = []\npath = \"/x\"\n[mirror]\npeers = []\n[htpp]\npath = \"/\"\n",
+    "zome = \"athena.\"\nservers = 1\n[dns]\nlisten_on = []\nlissten = []\npath = \"/x\"\n[mirrors]\npeers = []\n[htpp]\npath = \"/\"\n",
     "[backends.a]\naddress = \"10.0.0.1\"\nwieght = 2\n[farms.f]\nmembers = [\"a\", { name = \"a\", wait = 2 }]\nalgorythm = \"hash\"\nstate_dir = \"x\"\ncookie = 1\n[farm_defaults]\nexpect-update = \"1s\"\n[backend_defaults]\nport = 1\n",
     "dns = 5\nbackends = [1]\nfarm_defaults = \"x\"\n[zones]\nzone = \"a.\"\n",
     "zones = [ 5, { zone = \"b.\", fiel = 1 } ]\n[farms]\nf = 5\n",
@@ -60,6 +60,11 @@ story! {
     "[http]\npath = \"/a b\"\n",
     "[http]\npath = \"/metrics/x\"\n",
     "[access]\nadmin_key = \"\"\nupdate_key = \"with space\"\nquery_key = 5\n",
+}
+
+story! {
+    mirrors,
+    "[mirror]\npeers = [\"10.0.0.2:8053\", \"https://ns2\", \"http://ns2:8053\", \"http://NS2:8053/ath\", 5, \"http://ns2:0\"]\nkey = \"with space\"\nname = \"ns 1\"\nqueue = 0\nwait = 5\nreadyness = 1\n",
 }
 
 story! {

@@ -191,7 +191,7 @@ fn numbered(mut message: Vec<u8>, id: u16) -> Vec<u8> {
 struct Quic {
     runtime: tokio::runtime::Runtime,
     connection: quinn::Connection,
-    _endpoint: quinn::Endpoint,
+    endpoint: quinn::Endpoint,
 }
 
 impl Quic {
@@ -207,7 +207,7 @@ impl Quic {
             let connection = endpoint.connect(address, NAME).unwrap().await;
             (endpoint, connection)
         });
-        Ok(Self { runtime, connection: connection?, _endpoint: endpoint })
+        Ok(Self { runtime, connection: connection?, endpoint })
     }
 
     /// One stream: what is said, and all that comes back.
@@ -226,6 +226,14 @@ impl Quic {
             quinn::ConnectionError::ApplicationClosed(close) => close.error_code.into_inner(),
             other => panic!("{other}"),
         }
+    }
+}
+
+impl Drop for Quic {
+    /// Says good-bye: the server would wait for the acknowledgements of a client that just vanishes.
+    fn drop(&mut self) {
+        self.connection.close(0_u32.into(), b"");
+        self.runtime.block_on(self.endpoint.wait_idle());
     }
 }
 

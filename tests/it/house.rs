@@ -68,13 +68,13 @@ fn the_shells_never_meet() {
         "src/dns",
         &[],
         &[&["crate::http"][..], &others].concat(),
-        "dns imports balance, metrics and clock",
+        "dns imports balance, metrics, clock and tls",
     );
     forbid(
         "src/http",
         &[],
         &[&["crate::dns"][..], &others].concat(),
-        "http imports balance, metrics and clock",
+        "http imports balance, metrics, clock and tls",
     );
     let all = ["crate::dns", "crate::http", "crate::app", "crate::cli", "crate::metrics"];
     forbid("src/config", &[], &all, "config imports balance");

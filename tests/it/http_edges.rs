@@ -5,6 +5,7 @@ use std::time::Duration;
 use athena::http::access::{Access, Gate, Key};
 use athena::http::{Limits, Options};
 
+use crate::harness::until;
 use crate::http::{Server, plan};
 
 fn with_limits(limits: Limits) -> Server {
@@ -309,6 +310,21 @@ fn a_stop_finishes_open_answers_and_closes_idle_connections() {
     assert_eq!((response.status, response.body.as_str()), (200, "ok\n"));
     server.await_stop();
     assert!(std::net::TcpStream::connect(server.address).is_err(), "nobody listens any more");
+}
+
+/// A client whose connection was taken, and whose question is under way when the server stops.
+#[test]
+fn a_stop_answers_the_first_question_of_a_new_connection() {
+    let mut server = Server::example();
+    let mut new = server.connect();
+    // Once another client was served, this one's connection is open too.
+    assert_eq!(server.tell("/healthz"), "ok\n");
+    server.begin_stop();
+    until("nobody listens", || std::net::TcpStream::connect(server.address).is_err());
+    new.send("GET /ath/balance/?farm_two HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(new.response(false).status, 200);
+    assert_eq!(new.rest(), b"");
+    server.await_stop();
 }
 
 #[test]

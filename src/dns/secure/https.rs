@@ -13,7 +13,7 @@ use data_encoding::BASE64URL_NOPAD;
 use hickory_proto::op::Message;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -86,16 +86,29 @@ pub async fn converse(
 
 async fn answer(request: Request<Incoming>, client: SocketAddr, shared: &Shared) -> Response<Full<Bytes>> {
     let authority = shared.handler.authority().clone();
-    if request.uri().path() != authority.options.https_path {
+    let (head, body) = request.into_parts();
+    // Whatever is wrong with a request, what belongs to it is read first: a client that is cut off while it sends does not
+    // see why. The same for what is a little too long.
+    let body = Limited::new(body, 2 * MAX_MESSAGE).collect();
+    let body = match timeout(authority.options.tcp.idle, body).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if !error.is::<LengthLimitError>() => {
+            return refuse(StatusCode::BAD_REQUEST, "the message broke off");
+        }
+        Ok(Err(_)) => return too_long(),
+        Err(_) => return refuse(StatusCode::REQUEST_TIMEOUT, "the message did not come"),
+    };
+    if body.len() > MAX_MESSAGE {
+        return too_long();
+    }
+    if head.uri.path() != authority.options.https_path {
         return refuse(StatusCode::NOT_FOUND, "no dns here");
     }
-    let by_get = *request.method() == Method::GET;
-    let query = match *request.method() {
-        Method::GET => from_url(request.uri().query()),
-        Method::POST => match timeout(authority.options.tcp.idle, from_body(request)).await {
-            Ok(query) => query,
-            Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the message did not come")),
-        },
+    let by_get = head.method == Method::GET;
+    let query = match head.method {
+        Method::GET => from_url(head.uri.query()),
+        Method::POST if is_message(&head.headers) => Ok(body),
+        Method::POST => Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "application/dns-message is spoken here")),
         _ => {
             let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED, "GET and POST are spoken here");
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST"));
@@ -134,19 +147,10 @@ fn from_url(query: Option<&str>) -> Result<Bytes, (StatusCode, &'static str)> {
     }
 }
 
-async fn from_body(request: Request<Incoming>) -> Result<Bytes, (StatusCode, &'static str)> {
-    let media = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    if !media.eq_ignore_ascii_case(MESSAGE.as_bytes()) {
-        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "application/dns-message is spoken here"));
-    }
-    let too_long = Err((StatusCode::PAYLOAD_TOO_LARGE, "a message has at most 65535 octets"));
-    // What is a little too long is still read: a client that is cut off while it sends does not see why.
-    match Limited::new(request.into_body(), 2 * MAX_MESSAGE).collect().await.map(|body| body.to_bytes()) {
-        Ok(body) if body.len() > MAX_MESSAGE => too_long,
-        Ok(body) => Ok(body),
-        Err(error) if error.is::<LengthLimitError>() => too_long,
-        Err(_) => Err((StatusCode::BAD_REQUEST, "the message broke off")),
-    }
+/// Whether the body is said to be a message.
+fn is_message(headers: &HeaderMap) -> bool {
+    let media = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    media.eq_ignore_ascii_case(MESSAGE.as_bytes())
 }
 
 /// For how many seconds a cache may keep the reply (RFC 8484, 5.1): the least TTL of its answers, or of the SOA that comes
@@ -155,6 +159,10 @@ fn freshness(reply: &[u8]) -> u32 {
     let Ok(message) = Message::from_vec(reply) else { return 0 };
     let records = message.answers.iter().chain(&message.authorities);
     records.map(|record| record.ttl).min().unwrap_or(0)
+}
+
+fn too_long() -> Response<Full<Bytes>> {
+    refuse(StatusCode::PAYLOAD_TOO_LARGE, "a message has at most 65535 octets")
 }
 
 fn refuse(status: StatusCode, why: &'static str) -> Response<Full<Bytes>> {

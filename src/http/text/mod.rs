@@ -39,7 +39,9 @@ pub enum Kind {
     UpdateFarm,
     /// What is known.
     Status(Subject),
-    /// Several of the others.
+    /// The configuration read again; [`reload`](crate::http::reload) answers it, because it takes its time.
+    Reload,
+    /// Several of the others, `Reload` excepted.
     Multi,
     /// A change to a backend that another Athena took.
     MirrorPhys,
@@ -52,7 +54,7 @@ pub enum Kind {
 impl Kind {
     /// Whether it may change something.
     pub fn changes(self) -> bool {
-        self.is_mirrored() || matches!(self, Self::UpdatePhys | Self::UpdateFarm | Self::Multi)
+        self.is_mirrored() || matches!(self, Self::UpdatePhys | Self::UpdateFarm | Self::Reload | Self::Multi)
     }
 
     /// Whether it is a change that another Athena passed on.
@@ -185,6 +187,7 @@ impl<'a> Read<'a> {
                 self.wishes.push(Wish::Status(status));
                 need
             }
+            Kind::Reload => return Err(Error::argument("reload", "stands alone")),
             Kind::Multi => return Err(Error::argument("multi", "a request in multi cannot be multi")),
             Kind::MirrorPhys | Kind::MirrorFarm | Kind::MirrorState => {
                 return Err(Error::argument("mirror", "a request in multi cannot be mirror"));

@@ -1,6 +1,6 @@
 //! Athena's DNS alone: engine, zones, handler and UDP loop, without configuration and HTTP, for any number of farms.
 //!
-//! `farm ADDRESS:PORT ALGORITHM [THREADS [MEMBERS [FARMS [general]]]]`. The farms are `farm_one`, `farm_2`, `farm_3` …; each
+//! `farm ADDRESS:PORT ALGORITHM [THREADS [MEMBERS [FARMS [general]]]]`. The farms are `farm_one`, `farm_00002`, `farm_00003` …; each
 //! has MEMBERS of its own. With `general` every query goes the general way. Stops when it is killed.
 
 use std::error::Error;
@@ -49,7 +49,7 @@ fn plan(algorithm: &str, members: usize, farms: usize) -> Result<Plan, Box<dyn E
                 Ipv4Addr::from_bits(0x0a00_0000 + (farm as u32 * members as u32 + number) % 0x00ff_ffff);
             plan.backends.push(BackendPlan::new(name.clone(), vec![address.into()]));
         }
-        let name = if farm == 1 { "farm_one".to_owned() } else { format!("farm_{farm}") };
+        let name = if farm == 1 { "farm_one".to_owned() } else { format!("farm_{farm:05}") };
         plan.farms.push(FarmPlan::new(Name::parse(&name)?, names, spec));
     }
     Ok(plan)

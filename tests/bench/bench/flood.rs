@@ -5,7 +5,8 @@
 //! batches. Otherwise it behaves as dnsperf does: 16 sockets, so many queries outstanding in all, an answer makes room for
 //! the next query, one that has not come after a second counts as lost.
 //!
-//! `flood ADDRESS:PORT SECONDS STYLE [OUTSTANDING [RATE]]`, STYLE one of plain, edns, cookie, labels; RATE in queries a
+//! `flood ADDRESS:PORT SECONDS STYLE [OUTSTANDING [RATE]]`, STYLE one of plain, edns, cookie, labels, farms-N
+//! (farms 2 to N of `bench farm` at random); RATE in queries a
 //! second, else as many as go. Prints: answers a second, 50th, 99th and 99.9th percentile of the time to the answer in
 //! microseconds, queries lost, answers that were not NOERROR with an answer.
 
@@ -58,7 +59,11 @@ fn query(style: &str, id: u16, random: &mut SplitMix, out: &mut Vec<u8>) {
         out.push(32);
         out.extend(format!("{:016x}{:016x}", random.next(), random.next()).bytes());
     }
-    out.extend(b"\x08farm_one\x06athena\0\0\x01\0\x01");
+    match style.strip_prefix("farms-").and_then(|farms| farms.parse::<usize>().ok()) {
+        Some(farms) => out.extend(format!("\x0afarm_{:05}", 2 + random.below(farms - 1)).bytes()),
+        None => out.extend(b"\x08farm_one"),
+    }
+    out.extend(b"\x06athena\0\0\x01\0\x01");
     match style {
         "edns" => out.extend(b"\0\0\x29\x04\xd0\0\0\0\0\0\0"),
         "cookie" => out.extend(b"\0\0\x29\x04\xd0\0\0\0\0\0\x0c\0\x0a\0\x08\x01\x23\x45\x67\x89\xab\xcd\xef"),
