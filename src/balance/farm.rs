@@ -157,6 +157,7 @@ impl Farm {
         self.choose_in(view, ask, 1, random)
     }
 
+    #[inline(always)]
     fn choose_in(
         &self,
         view: Guard<Arc<View>>,
@@ -170,8 +171,9 @@ impl Farm {
         }
     }
 
-    /// The choice, whatever a token says.
-    #[inline]
+    /// The choice, whatever a token says. All of the plain choice is one function: a view and a choice are large things
+    /// to hand from one to the next.
+    #[inline(always)]
     pub(super) fn choose_freely(
         &self,
         view: Guard<Arc<View>>,
@@ -201,7 +203,7 @@ impl Farm {
     }
 
     /// Asks `members` of the farm whose members are given, or tells what there is instead.
-    #[inline]
+    #[inline(always)]
     fn at_source(
         &self,
         view: Guard<Arc<View>>,
@@ -239,6 +241,7 @@ impl Farm {
         Choice::Member(Chosen { view, first, spares: order })
     }
 
+    #[inline(always)]
     fn choose_member(
         &self,
         view: Guard<Arc<View>>,
@@ -260,7 +263,7 @@ impl Farm {
     }
 
     /// Counts a member as given, notes it, and adds its spares.
-    #[inline]
+    #[inline(always)]
     pub(super) fn give(
         &self,
         view: Guard<Arc<View>>,
@@ -272,8 +275,11 @@ impl Farm {
         view.machine(first).tally.count();
         // After the count, which would wait for what this writes.
         self.remember(&view, ask, first);
-        let spares = if most > 1 { self.spares(&view, first, ask, most, random) } else { Vec::new() };
-        Choice::Member(Chosen { view, first, spares })
+        if most > 1 {
+            let spares = self.spares(&view, first, ask, most, random);
+            return Choice::Member(Chosen { view, first, spares });
+        }
+        Choice::Member(Chosen { view, first, spares: Vec::new() })
     }
 
     #[cold]

@@ -13,9 +13,10 @@ use axum::response::{IntoResponse, Response};
 
 use self::exposition::{Dialect, Exposition};
 use super::State;
+use super::accept::accepts;
 use super::access::Class;
 use super::error::Error;
-use super::server::{Peer, accepts};
+use super::server::Peer;
 use crate::balance::Moment;
 use crate::balance::status::{BackendStatus, FarmStatus, LoadState, MemberStatus, Source};
 use crate::balance::update::{Admin, Feed, Health, Switch};

@@ -12,11 +12,14 @@
 //! | [`text`] | the protocol of the original |
 //! | [`metrics`] | `/metrics` |
 //! | [`access`] | who may do what |
+//! | `size` | how large a request may be |
+//! | `accept` | what a client wants to read |
 //! | [`reload`] | the configuration read again |
 //! | [`error`] | every refusal, its status and its line |
 //! | [`json`], [`date`] | what JSON says |
 //! | [`state`], [`options`], [`readiness`] | what the application hands in |
 
+mod accept;
 pub mod access;
 mod body;
 pub mod connections;
@@ -29,6 +32,7 @@ mod pages;
 pub mod readiness;
 pub mod reload;
 pub mod server;
+mod size;
 pub mod state;
 mod stop;
 pub mod stream;

@@ -14,8 +14,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
-use axum::http::{Method, Request, Response, StatusCode, Uri};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use axum::http::{Method, Request, Response, StatusCode};
 use axum::response::IntoResponse;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -30,11 +30,12 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use super::accept::accepts;
 use super::access::Sender;
 use super::body::Body;
 use super::connections::Permit;
 use super::error::{Error, TEXT};
-use super::options::Limits;
+use super::size::check_size;
 use super::stop::{Follower, Stop};
 use super::stream::Stream;
 use super::text::{self, Asked, Kind, Page};
@@ -293,26 +294,6 @@ type Pages = TowerToHyperService<Router>;
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub IpAddr);
 
-fn check_size(request: &Request<Incoming>, limits: &Limits) -> Result<(), Error> {
-    let line = request.method().as_str().len() + target_length(request.uri()) + "  HTTP/1.1".len();
-    if line > limits.request_line {
-        return Err(Error::LineTooLong(limits.request_line));
-    }
-    let fields =
-        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
-    if fields.sum::<usize>() > limits.header {
-        return Err(Error::HeaderTooLong(limits.header));
-    }
-    Ok(())
-}
-
-/// Octets of the request target; in absolute form (RFC 9112, 3.2.2) scheme and authority count too.
-fn target_length(uri: &Uri) -> usize {
-    let absolute = uri.authority().map_or(0, |authority| authority.as_str().len() + "://".len());
-    let scheme = uri.scheme_str().map_or(0, str::len);
-    uri.path_and_query().map_or(0, |target| target.as_str().len()) + absolute + scheme
-}
-
 fn check_method(method: &Method, kind: Kind) -> Result<(), Error> {
     match *method {
         Method::GET | Method::HEAD => Ok(()),
@@ -403,19 +384,4 @@ fn respond(page: Page) -> Response<Body> {
 
 fn refuse(error: Error) -> Response<Body> {
     error.into_response().map(Body::Routed)
-}
-
-/// How much a client wants exactly this media type, 0 to 1 (RFC 9110, 12.4.2 and 12.5.1). Wildcards want nothing in
-/// particular: they get text.
-pub fn accepts(headers: &HeaderMap, media: &str) -> f32 {
-    let ranges = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let wanted = ranges.flat_map(|value| value.split(',')).filter_map(|range| {
-        let mut parts = range.split(';').map(str::trim);
-        if !parts.next()?.eq_ignore_ascii_case(media) {
-            return None;
-        }
-        let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
-        Some(weight.map_or(1.0, |weight| weight.parse::<f32>().unwrap_or(0.0)))
-    });
-    wanted.fold(0.0, f32::max)
 }
