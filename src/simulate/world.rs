@@ -3,7 +3,7 @@
 //! There are few kinds of events and each has one next time, so there is no heap of events but for requests that an
 //! answer brings later.
 
-mod cast;
+mod events;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::super::super::moment::Moment;
 use super::super::{Candidate, Observation, Params};
-use super::bank::{Bank, POOLED, USUAL_UTILIZATION};
+use super::bank::{Bank, POOLED};
 use super::member::{Interval, Last, Member, Sums, weighted};
 use super::scale::{MOST, Scale, idle_of};
 use super::virtual_queue::{Contender, Drive, VirtualQueue};

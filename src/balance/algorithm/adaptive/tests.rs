@@ -1,3 +1,5 @@
+//! What `adaptive` must do whatever comes: stories under virtual time, and any sequence of reports.
+
 use super::super::super::gauge::{Gauge, Pool, Tally};
 use super::super::super::random::SplitMix;
 use super::super::super::statistics::Statistics;
@@ -83,7 +85,7 @@ fn steady(stage: &mut Stage, speeds: &[f64], brings: f64, unit: f64, offset: f64
         }
         for (place, (work, speed)) in work.iter_mut().zip(speeds).enumerate() {
             *work = (*work - speed * 0.05).max(0.0);
-            if ((stage.now * 20.0).round() as usize + place * 7) % 20 == 0 {
+            if ((stage.now * 20.0).round() as usize + place * 7).is_multiple_of(20) {
                 stage.report(place, offset + unit * work.ceil());
             }
         }

@@ -1,12 +1,13 @@
 //! From what was learned to what choices read: intervals judged, the driving hypothesis, each member's virtual queue set.
 
 use super::super::super::super::moment::Moment;
+use super::super::bank::USUAL_UTILIZATION;
 use super::super::member::Interval;
-use super::{Learner, MOST_TOGETHER, STEP, WORTH};
+use super::{Learner, MOST_TOGETHER, STEEPNESS, STEP, WORTH};
 
 impl Learner {
     /// Shows an interval to the bank, alone or, where reports come thick, several as one.
-    fn judge(&mut self, index: usize, interval: &Interval) -> bool {
+    pub(super) fn judge(&mut self, index: usize, interval: &Interval) -> bool {
         let member = &mut self.members[index];
         if member.intervals < 2 {
             return false;
@@ -34,7 +35,7 @@ impl Learner {
     }
 
     /// Lets choices follow what the bank believes now.
-    fn steer(&mut self, now: Moment) {
+    pub(super) fn steer(&mut self, now: Moment) {
         let knee = self.drive.knee.get();
         self.drive.gain.set(self.bank.gain() * self.requests_an_answer());
         if (self.knee() / knee).ln().abs() > STEP {
@@ -44,12 +45,12 @@ impl Learner {
     }
 
     /// The knee that drives, for a member of average weight.
-    fn knee(&self) -> f64 {
+    pub(super) fn knee(&self) -> f64 {
         let weights: f64 = self.members.iter().map(|member| member.weight).sum();
         self.bank.knee(&self.pool, weights / self.members.len().max(1) as f64)
     }
 
-    fn put_all(&mut self, loads: &[f64], now: Moment) {
+    pub(super) fn put_all(&mut self, loads: &[f64], now: Moment) {
         self.drive.knee.set(self.knee());
         self.drive.unit.set(self.scale.unit());
         self.drive.idle.set(self.scale.idle());
@@ -61,7 +62,7 @@ impl Learner {
     }
 
     /// Sets a member's virtual queue.
-    fn put(&self, index: usize, load: f64, answers: u64, now: Moment) {
+    pub(super) fn put(&self, index: usize, load: f64, answers: u64, now: Moment) {
         let member = &self.members[index];
         let rate = match self.bank.rate(member, &self.pool) {
             0.0 => self.answer_rate * self.drive.gain.get() * member.weight / USUAL_UTILIZATION,

@@ -1,9 +1,14 @@
-//! Who plays: the engine of a setting, and the names and addresses of its machines.
+//! What happens, in the order of time: the loop itself.
 
 use super::*;
 
 impl<'a> World<'a> {
-    fn new(setting: &'a Setting, rule: Rule, requests: u64, seed: u64) -> Result<Self, Impossible> {
+    pub(super) fn new(
+        setting: &'a Setting,
+        rule: Rule,
+        requests: u64,
+        seed: u64,
+    ) -> Result<Self, Impossible> {
         let members = setting.capacities.len();
         let athenas = match rule {
             Rule::ShortestQueue => Vec::new(),
@@ -52,7 +57,7 @@ impl<'a> World<'a> {
     }
 
     /// Runs until all requests that count have come.
-    fn run(&mut self) {
+    pub(super) fn run(&mut self) {
         let setting = self.setting;
         let members = self.machines.len();
         let gap = 1.0 / (setting.rate / setting.burst as f64);
@@ -236,7 +241,7 @@ impl<'a> World<'a> {
         }
     }
 
-    fn outcome(mut self) -> Outcome {
+    pub(super) fn outcome(mut self) -> Outcome {
         let span = (self.now - self.responses.from.min(self.now)) as f64 / SECOND;
         let responses = &mut self.responses;
         for machine in &mut self.machines {
