@@ -26,7 +26,7 @@ pub struct Token {
     /// What it asks for
     #[arg(long, value_enum, default_value = "keep")]
     mode: Wanted,
-    /// Configuration file whose [cookie] key signs
+    /// Configuration file whose cookie key signs
     #[arg(short, long = "config", value_name = "FILE", env = "ATHENA_CONFIG")]
     config: Option<PathBuf>,
 }

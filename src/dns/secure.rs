@@ -1,6 +1,6 @@
 //! DNS that nobody on the way can read: over TLS (RFC 7858), HTTPS (RFC 8484) and QUIC (RFC 9250).
 //!
-//! Each of them is a way for whole messages to the [`Handler`](super::Handler), bytes in, bytes out, as over TCP, so that a
+//! Each of them is a way for whole messages to the [`Handler`], bytes in, bytes out, as over TCP, so that a
 //! reply is the same to the octet whichever way it goes, and each message is counted once. hickory-server's listeners are
 //! not used for that: they read and write messages themselves (what they cannot read never reaches our counters), know no
 //! limit of connections, cut off open answers at a stop, let one slow QUIC handshake hold up all others, and warn in the
