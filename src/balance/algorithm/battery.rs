@@ -182,7 +182,9 @@ fn between_two_reports_nobody_is_sent_everything() {
         let select = prepared(spec, &field.candidates);
         let mut seen = [0u32; 4];
         (0..400).for_each(|_| seen[field.choose(&*select, b"")] += 1);
-        assert!(seen[0] < 240 && seen.iter().all(|&count| count > 40), "{}: {seen:?}", spec.name);
+        // By its definition: 1/(1+0) against three times 1/(1+3) is 4/7 of the answers.
+        let most = if spec.name == "load-weighted" { 240 } else { 200 };
+        assert!(seen[0] < most && seen.iter().all(|&count| count > 40), "{}: {seen:?}", spec.name);
     }
 }
 
