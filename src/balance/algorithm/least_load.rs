@@ -6,6 +6,7 @@
 //! [`LOOK_AT_ALL`]; beyond that the best of [`SAMPLE`] drawn by weight. Not when: reports are rare (many service times
 //! apart): answers are only added, never taken off as work is done, so it turns into a round robin with a bias.
 
+use super::contest::least;
 use super::sample::Alias;
 use super::*;
 
@@ -109,37 +110,17 @@ pub fn shares_by_load(contenders: &[Contender], answer_load: f64) -> Vec<(Member
     contenders.iter().zip(rooms).map(|(one, room)| (one.id, share(room))).collect()
 }
 
-/// The least of up to [`LOOK_AT_ALL`] contenders; of equal ones each with the same chance. Measures first, then compares:
-/// no branch depends on a load, and a tie costs one random number however many share it.
-fn least<'a>(
-    contenders: impl Iterator<Item = &'a Contender> + Clone,
-    answer_load: f64,
-    random: &mut dyn Random,
-) -> Option<MemberId> {
-    let mut room = [0.0; LOOK_AT_ALL];
-    let mut count = 0;
-    for (measure, contender) in room.iter_mut().zip(contenders.clone()) {
-        *measure = contender.measure(answer_load);
-        count += 1;
-    }
-    let measures = &room[..count];
-    let lesser = |least: f64, &measure: &f64| if measure < least { measure } else { least };
-    let least = measures.iter().fold(f64::INFINITY, lesser);
-    let ties = measures.iter().map(|&measure| usize::from(measure <= least)).sum();
-    let which = if ties > 1 { random.below(ties) } else { 0 };
-    let mut even = contenders.zip(measures).filter(|(_, measure)| **measure <= least);
-    even.nth(which).map(|(contender, _)| contender.id)
-}
-
 impl Select for Prepared {
     fn select(&self, _: &Pick<'_>, random: &mut dyn Random) -> Option<MemberId> {
-        match &self.alias {
-            None => least(self.contenders.iter(), self.answer_load, random),
+        let measure = |contender: &Contender| contender.measure(self.answer_load);
+        let chosen = match &self.alias {
+            None => least(self.contenders.iter(), measure, random),
             Some(alias) => {
                 let drawn: [usize; SAMPLE] = std::array::from_fn(|_| alias.draw(random));
-                least(drawn.iter().map(|&index| &self.contenders[index]), self.answer_load, random)
+                least(drawn.iter().map(|&index| &self.contenders[index]), measure, random)
             }
-        }
+        };
+        chosen.map(|contender| contender.id)
     }
 
     fn rank(&self, _: &Pick<'_>, random: &mut dyn Random, order: &mut Vec<MemberId>) {
