@@ -5,7 +5,7 @@
 //!
 //! | room | what lives there |
 //! | --- | --- |
-//! | `serve`, `check`, `config`, `balance`, `status`, `monitor`, `set`, `report`, `reload`, `completions` | the commands |
+//! | `serve`, `check`, `config`, `balance`, `status`, `monitor`, `set`, `report`, `reload`, `simulate`, `completions` | the commands |
 //! | `client` | requests in the text protocol to a running Athena |
 //! | `logging` | where log lines go |
 //! | `output` | stdout, whose reader may leave |
@@ -22,6 +22,7 @@ mod reload;
 mod report;
 mod serve;
 mod set;
+mod simulate;
 mod status;
 mod token;
 
@@ -58,6 +59,7 @@ enum Command {
     Report(report::Report),
     Reload(reload::Reload),
     Token(token::Token),
+    Simulate(simulate::Simulate),
     Completions(completions::Completions),
 }
 
@@ -132,6 +134,7 @@ impl Cli {
             Some(Command::Report(report)) => report.run()?,
             Some(Command::Reload(reload)) => reload.run()?,
             Some(Command::Token(token)) => token.run()?,
+            Some(Command::Simulate(simulate)) => simulate.run()?,
             Some(Command::Completions(completions)) => completions.run()?,
         }
         Ok(Next::Exit(0))

@@ -33,6 +33,8 @@ pub struct Machine {
     done: u64,
     /// Worker-seconds so far.
     busy: f64,
+    /// Work that it could have done so far.
+    able: f64,
     /// Average of the queue, if it averages: its span in seconds, and the value.
     average: Option<(f64, f64)>,
 }
@@ -47,6 +49,7 @@ impl Machine {
             now,
             done: 0,
             busy: 0.0,
+            able: 0.0,
             average: smoothing.map(|span| (span, 0.0)),
         }
     }
@@ -69,6 +72,7 @@ impl Machine {
         let span = (until - self.now) as f64 / SECOND;
         self.now = until;
         let queue = self.inside.len();
+        self.able += span * self.capacity;
         self.busy += span * queue.min(self.free.len()) as f64;
         if let Some((over, average)) = &mut self.average {
             *average = queue as f64 + (*average - queue as f64) * (-span / *over).exp();
@@ -119,6 +123,11 @@ impl Machine {
     /// Requests done so far.
     pub fn done(&self) -> u64 {
         self.done
+    }
+
+    /// Work that it could have done so far, had it always had some.
+    pub fn able(&self) -> f64 {
+        self.able
     }
 
     /// Seconds that its workers were busy so far, divided by their number.

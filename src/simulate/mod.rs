@@ -12,7 +12,11 @@
 //! | [`machine`] | a backend: workers, a queue, what it would report |
 //! | [`world`] | the event loop |
 //! | [`outcome`] | what came of it |
+//! | [`batch`] | many runs on many cores |
+//! | [`experiment`] | the built-in cases |
 
+pub mod batch;
+pub mod experiment;
 pub mod law;
 pub mod machine;
 pub mod outcome;

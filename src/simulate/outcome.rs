@@ -15,8 +15,11 @@ pub struct Outcome {
     pub worst: f64,
     /// The part of the answers that differed from the answer before.
     pub moves: f64,
-    /// The largest part of its capacity that any member was asked to deliver; above 1 its queue grows for ever.
+    /// The largest part of its capacity that any member was asked to deliver.
     pub overload: f64,
+    /// Whether a member was asked for more than it can deliver, beyond what chance does: its queue grows for ever, and the
+    /// times above depend on how long the run was.
+    pub overloaded: bool,
 }
 
 /// Collects response times.

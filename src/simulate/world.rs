@@ -118,8 +118,6 @@ struct World<'a> {
     /// Requests taken by each machine, all of them and those that count.
     taken: Vec<u64>,
     counted: Vec<u64>,
-    /// Work brought to each by those that count.
-    work: Vec<f64>,
     updates: Vec<Update>,
     meters: Vec<Meter>,
     /// Requests on their way: when, to whom.

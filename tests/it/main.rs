@@ -22,6 +22,7 @@ mod nginx;
 mod readme;
 mod reload;
 mod scenario;
+mod simulate;
 mod state;
 mod state_service;
 mod systemd;

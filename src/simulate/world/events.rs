@@ -39,7 +39,6 @@ impl<'a> World<'a> {
             requests,
             taken: vec![0; members],
             counted: vec![0; members],
-            work: vec![0.0; members],
             updates: (0..members).map(update).collect::<Result<_, _>>()?,
             meters: vec![Meter::default(); members],
             later: BinaryHeap::new(),
@@ -174,7 +173,6 @@ impl<'a> World<'a> {
         let counts = self.now >= self.responses.from;
         if counts {
             self.counted[member] += 1;
-            self.work[member] += work;
         }
         counts
     }
@@ -242,24 +240,31 @@ impl<'a> World<'a> {
     }
 
     pub(super) fn outcome(mut self) -> Outcome {
-        let span = (self.now - self.responses.from.min(self.now)) as f64 / SECOND;
-        let responses = &mut self.responses;
+        let (now, responses) = (self.now, &mut self.responses);
+        self.machines.iter_mut().for_each(|machine| {
+            machine.advance(now, |arrived, done| responses.count(arrived, done));
+        });
+        let able: Vec<f64> = self.machines.iter().map(Machine::able).collect();
         for machine in &mut self.machines {
             machine.advance(NEVER, |arrived, done| responses.count(arrived, done));
         }
         let requests = self.responses.len() as u64;
         let (mean, p99) = self.responses.summary();
-        let capacity: f64 = self.setting.capacities.iter().sum();
-        let fair = |place: usize| self.setting.capacities[place] / capacity * requests as f64;
-        let over = |place: usize| self.work[place] / (self.setting.capacities[place] * span.max(1e-9));
+        let capacity: f64 = able.iter().sum();
+        let fair = |place: usize| able[place] / capacity * requests as f64;
+        // One request brings work for one second in the mean, so that their number says more than their work, which
+        // has the tail of its law. Requests of one answer come together: that much wider is the play of chance.
+        let chance = |place: usize| 4.0 * (able[place] * self.setting.burst as f64).sqrt();
         let places = || 0..self.machines.len();
+        let taken = |place: usize| self.taken[place] as f64;
         Outcome {
             requests,
             mean,
             p99,
             worst: places().map(|place| self.counted[place] as f64 / fair(place)).fold(0.0, f64::max),
             moves: self.moves as f64 / self.answers.max(1) as f64,
-            overload: places().map(over).fold(0.0, f64::max),
+            overload: places().map(|place| taken(place) / able[place].max(1e-9)).fold(0.0, f64::max),
+            overloaded: places().any(|place| taken(place) > able[place] + chance(place)),
         }
     }
 }
