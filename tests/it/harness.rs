@@ -139,10 +139,15 @@ pub struct Response {
 
 /// One HTTP request on a connection of its own.
 pub fn get(server: SocketAddr, path: &str, host: &str) -> Response {
+    get_with(server, path, &format!("Host: {host}\r\n"))
+}
+
+/// The same with header fields of one's own, each with its line's end.
+pub fn get_with(server: SocketAddr, path: &str, fields: &str) -> Response {
     let path = path.replace(' ', "%20").replace('"', "%22");
     let mut stream = TcpStream::connect(server).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\n{fields}Connection: close\r\n\r\n").unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
@@ -150,10 +155,18 @@ pub fn get(server: SocketAddr, path: &str, host: &str) -> Response {
     Response { status: status.unwrap_or_else(|| panic!("no status in {text:?}")), body: body.to_owned() }
 }
 
-/// Real HTTP backends on 127.0.1.1, 127.0.1.2, … that share one port; each answers with its name: `app01`, `app02`, …
+/// Real HTTP backends on 127.0.1.1, 127.0.1.2, … that share one port; each answers with its name: `app01`, `app02`, …, and
+/// to `/host` with the host it was asked for.
 pub struct Backends {
     pub port: u16,
-    running: Vec<(Arc<AtomicBool>, SocketAddr, JoinHandle<()>)>,
+    running: Vec<Option<Backend>>,
+}
+
+/// One of them, while it runs.
+struct Backend {
+    stopping: Arc<AtomicBool>,
+    address: SocketAddr,
+    thread: JoinHandle<()>,
 }
 
 impl Backends {
@@ -174,7 +187,7 @@ impl Backends {
             let stopping = Arc::new(AtomicBool::new(false));
             let (seen, address) = (Arc::clone(&stopping), listener.local_addr().unwrap());
             let thread = std::thread::spawn(move || serve(&listener, &format!("app{:02}", index + 1), &seen));
-            (stopping, address, thread)
+            Some(Backend { stopping, address, thread })
         };
         Self { port, running: listeners.into_iter().enumerate().map(serve).collect() }
     }
@@ -196,9 +209,15 @@ fn serve(listener: &TcpListener, name: &str, stopping: &AtomicBool) {
             return;
         }
         let Ok(mut stream) = stream else { continue };
-        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-        while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-        let body = format!("{name}\n");
+        let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        let head: Vec<String> = lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+        let asks_for_host = head.first().is_some_and(|line| line.starts_with("GET /host "));
+        let field = |line: &String| {
+            let (name, value) = line.split_once(": ")?;
+            name.eq_ignore_ascii_case("host").then(|| value.to_owned())
+        };
+        let host = head.iter().find_map(field).filter(|_| asks_for_host);
+        let body = format!("{}\n", host.as_deref().unwrap_or(name));
         let _ = write!(
             stream,
             "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
@@ -207,13 +226,20 @@ fn serve(listener: &TcpListener, name: &str, stopping: &AtomicBool) {
     }
 }
 
-impl Drop for Backends {
-    fn drop(&mut self) {
-        for (stopping, address, thread) in self.running.drain(..) {
+impl Backends {
+    /// Ends `app01` if `number` is 1, and so on: connections to it are refused from now on.
+    pub fn stop(&mut self, number: usize) {
+        if let Some(Backend { stopping, address, thread }) = self.running[number - 1].take() {
             stopping.store(true, Ordering::SeqCst);
             let _ = TcpStream::connect(address);
             thread.join().unwrap();
         }
+    }
+}
+
+impl Drop for Backends {
+    fn drop(&mut self) {
+        (1..=self.running.len()).for_each(|number| self.stop(number));
     }
 }
 
@@ -268,9 +294,4 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(clock.now() < deadline, "waited in vain: {what}");
         let _ = nobody.recv_timeout(Duration::from_millis(5));
     }
-}
-
-/// A port that nobody listens on at `address`, for programs that cannot take port 0 and say which one they got.
-pub fn free_port(address: &str) -> u16 {
-    TcpListener::bind((address, 0)).unwrap().local_addr().unwrap().port()
 }

@@ -18,7 +18,7 @@ mod http_protocol;
 mod life;
 mod mirror;
 mod monitor;
-mod nginx;
+mod proxies;
 mod readme;
 mod reload;
 mod scenario;
