@@ -2,8 +2,8 @@
 //!
 //! Nothing of the balance is written twice here. A run builds an [`Engine`](crate::balance::Engine) from a plan, feeds
 //! it reports through `apply` and asks it through `Farm::choose`, as the servers do; only the machines behind it, their
-//! requests and the time are made up. One service time is one second of virtual time. A run is one thread and depends
-//! on its seed alone; many runs share the cores.
+//! requests and the time are made up. In the experiment one service time is one second of virtual time. A run is one
+//! thread and depends on its seed alone; many runs share the cores.
 //!
 //! | room | what lives there |
 //! | --- | --- |
@@ -14,11 +14,16 @@
 //! | [`outcome`] | what came of it |
 //! | [`batch`] | many runs on many cores |
 //! | [`experiment`] | the built-in cases |
+//! | [`farm`] | a farm out of a configuration |
 
 pub mod batch;
 pub mod experiment;
+pub mod farm;
 pub mod law;
 pub mod machine;
 pub mod outcome;
 pub mod setting;
 pub mod world;
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,8 @@ pub struct Outcome {
     pub worst: f64,
     /// The part of the answers that differed from the answer before.
     pub moves: f64,
+    /// The part of the requests for which Athena had nobody to give; they are in none of the figures above.
+    pub unanswered: f64,
     /// The largest part of its capacity that any member was asked to deliver.
     pub overload: f64,
     /// Whether a member was asked for more than it can deliver, beyond what chance does: its queue grows for ever, and the

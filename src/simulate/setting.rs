@@ -1,6 +1,8 @@
 //! What one run simulates.
 
+use crate::balance::Plan;
 use crate::balance::algorithm::{ALGORITHMS, AlgorithmSpec, Params};
+use crate::balance::statistics::StatisticName;
 use crate::simulate::law::Law;
 
 /// Who chooses.
@@ -10,20 +12,28 @@ pub enum Rule {
     Algorithm(&'static AlgorithmSpec),
     /// An oracle: it sees every queue and every capacity as they are, and takes the least (queue + 1) / capacity.
     ShortestQueue,
+    /// The lowest reported load and nothing else, of so many members drawn at random or of all: what papers measure, and
+    /// nobody should use. It counts nothing that was handed out since.
+    Reported(Option<usize>),
 }
 
 /// The oracle's name.
 pub const SHORTEST_QUEUE: &str = "shortest-queue";
 
 impl Rule {
-    /// Every rule, the oracle last.
+    /// Every rule that is compared unless others are asked for, the oracle last.
     pub fn all() -> Vec<Self> {
         ALGORITHMS.iter().map(Self::Algorithm).chain([Self::ShortestQueue]).collect()
     }
 
+    /// Every rule there is.
+    pub fn known() -> Vec<Self> {
+        Self::all().into_iter().chain([Self::Reported(None), Self::Reported(Some(2))]).collect()
+    }
+
     /// The rule of this name.
     pub fn find(name: &str) -> Option<Self> {
-        Self::all().into_iter().find(|rule| rule.name() == name)
+        Self::known().into_iter().find(|rule| rule.name() == name)
     }
 
     /// Its name.
@@ -31,12 +41,14 @@ impl Rule {
         match self {
             Self::Algorithm(spec) => spec.name,
             Self::ShortestQueue => SHORTEST_QUEUE,
+            Self::Reported(None) => "lowest-reported",
+            Self::Reported(Some(_)) => "two-reported",
         }
     }
 }
 
-/// Farm, machines, requests and reports of one run. Times are in seconds; 1 is the mean service time of a machine of
-/// capacity 1.
+/// Farm, machines, requests and reports of one run. Times are in seconds. A request is a unit of work in the mean: a
+/// machine of capacity 1 with one worker needs a second for it.
 #[derive(Debug, Clone)]
 pub struct Setting {
     /// Work that each machine does in a second.
@@ -65,6 +77,52 @@ pub struct Setting {
     pub clients: usize,
     /// Parameters of the rule.
     pub params: Params,
+    /// One farm and its members, one for each capacity and in their order, as somebody has configured them, instead of a
+    /// plain farm with the weights and parameters above. Addresses, algorithm and fallbacks are taken from elsewhere.
+    pub plan: Option<Plan>,
+}
+
+/// What a machine tells under the name of a statistic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Figure {
+    /// The requests in it, maybe averaged and in another unit: its load.
+    Load,
+    /// The part of its workers that is busy, over the last seconds.
+    Utilization,
+    /// Requests a second, over the last seconds.
+    Rate,
+    /// Errors a second: none, ever.
+    Errors,
+    /// The requests in it.
+    InFlight,
+    /// Requests taken so far.
+    Taken,
+}
+
+impl Figure {
+    /// What goes by this name: the codes of the protocol as it defines them, everything else is a load.
+    pub fn of(name: &str) -> Self {
+        match name {
+            "u" => Self::Utilization,
+            "q" => Self::Rate,
+            "e" => Self::Errors,
+            "r" => Self::InFlight,
+            "n" => Self::Taken,
+            _ => Self::Load,
+        }
+    }
+
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Load => "the requests in a member",
+            Self::Utilization => "the busy part of its workers",
+            Self::Rate => "its requests a second",
+            Self::Errors => "no errors",
+            Self::InFlight => "its requests in flight",
+            Self::Taken => "the requests it has taken",
+        }
+    }
 }
 
 /// How machines report.
@@ -119,7 +177,20 @@ impl Setting {
             athenas: 1,
             clients: 1000,
             params: Params::default(),
+            plan: None,
         }
+    }
+
+    /// What every report tells: what rules read, and what the farm's formula needs.
+    pub fn statistics(&self) -> Vec<(StatisticName, Figure)> {
+        let counter = self.reports.counter.then_some("n");
+        let read = ["l", "u", "q", "e", "r"].into_iter().chain(counter).filter_map(StatisticName::parse);
+        let farms = self.plan.iter().flat_map(|plan| &plan.farms);
+        let needed = farms.flat_map(|farm| farm.load.statistics()).cloned();
+        let mut names: Vec<StatisticName> = read.chain(needed).collect();
+        names.sort();
+        names.dedup();
+        names.into_iter().map(|name| (name.clone(), Figure::of(name.as_str()))).collect()
     }
 
     /// Makes every other machine twice as fast as the rest; the mean capacity stays.

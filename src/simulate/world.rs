@@ -3,24 +3,25 @@
 //! There are few kinds of events and each has one next time, so there is no heap of events but for requests that an
 //! answer brings later.
 
+mod choices;
 mod events;
+mod farm;
+mod reports;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::law::exponential;
 use super::machine::{Machine, Nanos, SECOND};
 use super::outcome::{Outcome, Responses};
-use super::setting::{Rule, Setting};
-use crate::balance::algorithm::AlgorithmSpec;
-use crate::balance::plan::{BackendPlan, FarmPlan};
+use super::setting::{Figure, Rule, Setting};
 use crate::balance::random::{Random, SplitMix};
-use crate::balance::statistics::{Amount, StatisticName};
 use crate::balance::update::{Admin, BackendUpdate, Update};
-use crate::balance::{Ask, Choice, Engine, Farm, Moment, Name, Plan};
+use crate::balance::{Ask, Choice, Engine, Farm, Moment};
+use reports::Meter;
 
 /// Virtual time starts here, so that nothing happens at the epoch.
 const START: Nanos = 1_000_000_000_000;
@@ -70,6 +71,9 @@ impl Setting {
         if self.drift.is_some_and(|span| !positive(span)) || self.churn.is_some_and(|span| !positive(span)) {
             return refuse("the time between changes must be greater than 0");
         }
+        if self.churn.is_some() && self.capacities.len() < 2 {
+            return refuse("members that come and go take at least two");
+        }
         if self.burst == 0 || self.athenas == 0 || self.workers == 0 || self.clients == 0 {
             return refuse("requests an answer, workers, clients and Athenas must be at least 1");
         }
@@ -81,37 +85,19 @@ impl Setting {
 struct Athena {
     engine: Engine,
     farm: Arc<Farm>,
-}
-
-/// What a machine measures about itself: utilisation and requests a second, averaged over [`METERED`] seconds.
-#[derive(Debug, Clone, Default)]
-struct Meter {
-    utilization: f64,
-    rate: f64,
-    /// Busy seconds and requests done when it was read last, and when.
-    last: Option<(f64, u64, Nanos)>,
-}
-
-/// Seconds over which machines average what they measure.
-const METERED: f64 = 10.0;
-
-impl Meter {
-    fn read(&mut self, machine: &Machine, now: Nanos) {
-        let (busy, done, when) = self.last.unwrap_or((0.0, 0, START));
-        let span = (now - when) as f64 / SECOND;
-        self.last = Some((machine.busy(), machine.done(), now));
-        if span > 0.0 {
-            let part = 1.0 - (-span / METERED).exp();
-            self.utilization += ((machine.busy() - busy) / span - self.utilization) * part;
-            self.rate += ((machine.done() - done) as f64 / span - self.rate) * part;
-        }
-    }
+    /// Whether something is due earlier than it said.
+    sooner: Arc<AtomicBool>,
+    /// When it is to look at who is silent, or rises in slow start.
+    due: Nanos,
 }
 
 struct World<'a> {
     setting: &'a Setting,
-    /// None: the oracle chooses.
+    rule: Rule,
+    /// None: no rule of the product chooses.
     athenas: Vec<Athena>,
+    /// What each member reported last.
+    told: Vec<f64>,
     machines: Vec<Machine>,
     responses: Responses,
     requests: u64,
@@ -119,6 +105,8 @@ struct World<'a> {
     taken: Vec<u64>,
     counted: Vec<u64>,
     updates: Vec<Update>,
+    /// What stands in each of their statistics.
+    figures: Vec<Figure>,
     meters: Vec<Meter>,
     /// Requests on their way: when, to whom.
     later: BinaryHeap<Reverse<(Nanos, u32)>>,
@@ -126,10 +114,20 @@ struct World<'a> {
     answers: u64,
     moves: u64,
     last: usize,
+    /// Requests that count and found nobody.
+    unanswered: u64,
     drained: Option<usize>,
     arrivals: SplitMix,
     services: SplitMix,
     choices: SplitMix,
     losses: SplitMix,
     changes: SplitMix,
+}
+
+fn moment(nanos: Nanos) -> Moment {
+    Moment::from_unix(Duration::from_nanos(nanos))
+}
+
+fn seconds(span: f64) -> Nanos {
+    (span * SECOND) as Nanos
 }

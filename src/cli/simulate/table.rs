@@ -21,6 +21,7 @@ impl Cell {
             Figure::P99 => outcome.p99,
             Figure::Worst => outcome.worst,
             Figure::Moves => outcome.moves,
+            Figure::Unanswered => outcome.unanswered,
         };
         let sum: f64 = outcomes.iter().map(value).sum();
         let endless =

@@ -1,6 +1,8 @@
 //! What happens, in the order of time: the loop itself.
 
+use super::farm::{athena, backend_name};
 use super::*;
+use crate::balance::statistics::Amount;
 
 impl<'a> World<'a> {
     pub(super) fn new(
@@ -11,7 +13,7 @@ impl<'a> World<'a> {
     ) -> Result<Self, Impossible> {
         let members = setting.capacities.len();
         let athenas = match rule {
-            Rule::ShortestQueue => Vec::new(),
+            Rule::ShortestQueue | Rule::Reported(_) => Vec::new(),
             Rule::Algorithm(spec) => {
                 (0..setting.athenas).map(|_| athena(setting, spec)).collect::<Result<_, _>>()?
             }
@@ -20,32 +22,32 @@ impl<'a> World<'a> {
         let machine =
             |&capacity: &f64| Machine::new(capacity, setting.workers, setting.reports.smoothing, START);
         let stream = |number: u64| SplitMix::new(crate::balance::random::mix(seed ^ (number << 32)));
-        let statistics: Vec<_> = ["l", "u", "q", "e", "r"]
-            .iter()
-            .chain(setting.reports.counter.then_some(&"n"))
-            .filter_map(|name| StatisticName::parse(name))
-            .map(|name| (name, Amount::Set(0.0)))
-            .collect();
+        let (names, figures): (Vec<_>, Vec<_>) = setting.statistics().into_iter().unzip();
+        let statistics: Vec<_> = names.into_iter().map(|name| (name, Amount::Set(0.0))).collect();
         let update = |place| {
-            let mut update = BackendUpdate::new(backend_name(place)?);
+            let mut update = BackendUpdate::new(backend_name(setting, place)?);
             update.statistics = statistics.clone();
             Ok(Update::Backend(update))
         };
         Ok(Self {
             setting,
+            rule,
             athenas,
+            told: vec![0.0; members],
             machines: setting.capacities.iter().map(machine).collect(),
             responses: Responses::new(warm, requests as usize),
             requests,
             taken: vec![0; members],
             counted: vec![0; members],
             updates: (0..members).map(update).collect::<Result<_, _>>()?,
+            figures,
             meters: vec![Meter::default(); members],
             later: BinaryHeap::new(),
             now: START,
             answers: 0,
             moves: 0,
             last: 0,
+            unanswered: 0,
             drained: None,
             arrivals: stream(1),
             services: stream(2),
@@ -57,7 +59,7 @@ impl<'a> World<'a> {
 
     /// Runs until all requests that count have come.
     pub(super) fn run(&mut self) {
-        let setting = self.setting;
+        let (setting, rule) = (self.setting, self.rule);
         let members = self.machines.len();
         let gap = 1.0 / (setting.rate / setting.burst as f64);
         let every = setting.reports.every * SECOND;
@@ -65,14 +67,15 @@ impl<'a> World<'a> {
         let mut round = 0u64;
         let mut place = 0;
         let order = self.phases();
-        let due = |round: u64, place: usize| START + ((round as f64 + order[place].0) * every) as Nanos;
-        let mut report = if self.athenas.is_empty() { NEVER } else { due(0, 0) };
+        let at = |round: u64, place: usize| START + ((round as f64 + order[place].0) * every) as Nanos;
+        let mut report = if matches!(rule, Rule::ShortestQueue) { NEVER } else { at(0, 0) };
         let mut drift = setting.drift.map_or(NEVER, |span| START + seconds(span));
         let mut churn = setting.churn.map_or(NEVER, |span| START + seconds(span));
         let mut left = self.requests;
         while left > 0 {
             let later = self.later.peek().map_or(NEVER, |next| next.0.0);
-            let next = arrival.min(report).min(later).min(drift).min(churn);
+            let due = self.athenas.iter().map(|athena| athena.due).min().unwrap_or(NEVER);
+            let next = arrival.min(report).min(later).min(drift).min(churn).min(due);
             self.now = next;
             if next == arrival {
                 left -= self.answer(left);
@@ -83,11 +86,13 @@ impl<'a> World<'a> {
                 if place == members {
                     (place, round) = (0, round + 1);
                 }
-                report = due(round, place).max(self.now);
+                report = at(round, place).max(self.now);
             } else if next == later {
                 if let Some(Reverse((_, member))) = self.later.pop() {
                     left -= u64::from(self.request(member as usize)).min(left);
                 }
+            } else if next == due {
+                self.expire();
             } else if next == drift {
                 self.swap();
                 drift += setting.drift.map_or(NEVER, seconds);
@@ -110,8 +115,12 @@ impl<'a> World<'a> {
 
     /// An answer, and the requests it brings; gives how many of them count now.
     fn answer(&mut self, left: u64) -> u64 {
-        let member = self.choose();
         self.answers += 1;
+        let Some(member) = self.choose() else {
+            let counted = if self.now >= self.responses.from { self.setting.burst as u64 } else { 0 };
+            self.unanswered += counted.min(left);
+            return counted.min(left);
+        };
         self.moves += u64::from(member != self.last);
         self.last = member;
         let mut counted = 0;
@@ -124,42 +133,6 @@ impl<'a> World<'a> {
             }
         }
         counted.min(left)
-    }
-
-    fn choose(&mut self) -> usize {
-        let now = moment(self.now);
-        if self.athenas.is_empty() {
-            return self.shortest();
-        }
-        let athena = if self.athenas.len() == 1 { 0 } else { self.choices.below(self.athenas.len()) };
-        let client = (self.choices.below(self.setting.clients) as u32).to_be_bytes();
-        let ask = Ask { key: &client, ..Ask::any(now) };
-        match self.athenas[athena].farm.choose(&ask, &mut self.choices) {
-            Choice::Member(chosen) => chosen.machine().v4.map_or(0, place_of),
-            _ => 0,
-        }
-    }
-
-    /// The oracle's choice; of equals each with the same chance.
-    fn shortest(&mut self) -> usize {
-        let (now, responses) = (self.now, &mut self.responses);
-        let (mut best, mut least, mut equals) = (0, f64::INFINITY, 0);
-        for (place, machine) in self.machines.iter_mut().enumerate() {
-            if self.drained == Some(place) {
-                continue;
-            }
-            machine.advance(now, |arrived, done| responses.count(arrived, done));
-            let measure = (machine.queue() + 1) as f64 / machine.capacity();
-            if measure < least {
-                (best, least, equals) = (place, measure, 1);
-            } else if measure == least {
-                equals += 1;
-                if self.choices.below(equals) == 0 {
-                    best = place;
-                }
-            }
-        }
-        best
     }
 
     /// A request comes to a machine; gives whether it counts.
@@ -175,36 +148,6 @@ impl<'a> World<'a> {
             self.counted[member] += 1;
         }
         counts
-    }
-
-    /// A machine reports to every Athena, unless the report gets lost.
-    fn report(&mut self, member: usize) {
-        let reports = &self.setting.reports;
-        if reports.lost > 0.0 && self.losses.unit() < reports.lost {
-            return;
-        }
-        let (now, responses) = (self.now, &mut self.responses);
-        let machine = &mut self.machines[member];
-        machine.advance(now, |arrived, done| responses.count(arrived, done));
-        let meter = &mut self.meters[member];
-        meter.read(machine, now);
-        let figures = [
-            reports.offset + reports.slope * machine.told_queue(),
-            meter.utilization,
-            meter.rate,
-            0.0,
-            machine.queue() as f64,
-            self.taken[member] as f64,
-        ];
-        if let Update::Backend(update) = &mut self.updates[member] {
-            for ((_, amount), figure) in update.statistics.iter_mut().zip(figures) {
-                *amount = Amount::Set(figure);
-            }
-        }
-        for athena in &self.athenas {
-            let applied = athena.engine.apply(std::slice::from_ref(&self.updates[member]), moment(now));
-            debug_assert!(applied.is_ok(), "a simulated report was refused: {applied:?}");
-        }
     }
 
     /// Two machines swap their capacities.
@@ -232,11 +175,15 @@ impl<'a> World<'a> {
         if let Update::Backend(update) = &self.updates[member] {
             let mut update = BackendUpdate::new(update.backend.clone());
             update.admin = Some(admin);
-            for athena in &self.athenas {
-                let applied = athena.engine.apply(&[Update::Backend(update.clone())], moment(self.now));
-                debug_assert!(applied.is_ok(), "a simulated drain was refused: {applied:?}");
-            }
+            let updates = [Update::Backend(update)];
+            self.athenas.iter_mut().for_each(|athena| athena.apply(&updates, self.now));
         }
+    }
+
+    /// Athenas for which it is time look at who is silent, and who rises.
+    fn expire(&mut self) {
+        let now = self.now;
+        self.athenas.iter_mut().filter(|athena| athena.due <= now).for_each(|athena| athena.expire(now));
     }
 
     pub(super) fn outcome(mut self) -> Outcome {
@@ -249,6 +196,7 @@ impl<'a> World<'a> {
             machine.advance(NEVER, |arrived, done| responses.count(arrived, done));
         }
         let requests = self.responses.len() as u64;
+        let asked = requests + self.unanswered;
         let (mean, p99) = self.responses.summary();
         let capacity: f64 = able.iter().sum();
         let fair = |place: usize| able[place] / capacity * requests as f64;
@@ -261,55 +209,13 @@ impl<'a> World<'a> {
             requests,
             mean,
             p99,
-            worst: places().map(|place| self.counted[place] as f64 / fair(place)).fold(0.0, f64::max),
+            worst: places()
+                .map(|place| self.counted[place] as f64 / fair(place).max(1e-9))
+                .fold(0.0, f64::max),
             moves: self.moves as f64 / self.answers.max(1) as f64,
+            unanswered: self.unanswered as f64 / asked.max(1) as f64,
             overload: places().map(|place| taken(place) / able[place].max(1e-9)).fold(0.0, f64::max),
             overloaded: places().any(|place| taken(place) > able[place] + chance(place)),
         }
     }
-}
-
-pub fn athena(setting: &Setting, spec: &'static AlgorithmSpec) -> Result<Athena, Impossible> {
-    let members = 0..setting.capacities.len();
-    let names = members.map(backend_name).collect::<Result<Vec<_>, _>>()?;
-    let backends = names.iter().enumerate().map(|(place, name)| BackendPlan {
-        weight: setting.weights.get(place).copied().unwrap_or(1.0),
-        ..BackendPlan::new(name.clone(), vec![IpAddr::V4(address_of(place))])
-    });
-    let farm_name = name("farm_one")?;
-    let mut farm = FarmPlan::new(farm_name.clone(), names.iter().cloned(), spec);
-    farm.params = setting.params.clone();
-    let plan = Plan { backends: backends.collect(), farms: vec![farm] };
-    let refuse = |problems: Vec<_>| {
-        let words: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        Impossible::Plan(words.join("; "))
-    };
-    let engine = Engine::new(plan, moment(START)).map_err(refuse)?;
-    let farm = engine.farm(farm_name.as_str()).ok_or_else(|| Impossible::Plan(farm_name.to_string()))?;
-    Ok(Athena { engine, farm })
-}
-
-pub fn name(text: &str) -> Result<Name, Impossible> {
-    Name::parse(text).map_err(|why| Impossible::Plan(why.to_string()))
-}
-
-pub fn backend_name(place: usize) -> Result<Name, Impossible> {
-    name(&format!("app{:02}", place + 1))
-}
-
-/// A member's place, as an address: what the engine answers tells who was chosen.
-pub fn address_of(place: usize) -> Ipv4Addr {
-    Ipv4Addr::from_bits(10 << 24 | place as u32)
-}
-
-pub fn place_of(address: Ipv4Addr) -> usize {
-    (address.to_bits() & 0xff_ffff) as usize
-}
-
-pub fn moment(nanos: Nanos) -> Moment {
-    Moment::from_unix(Duration::from_nanos(nanos))
-}
-
-pub fn seconds(span: f64) -> Nanos {
-    (span * SECOND) as Nanos
 }
