@@ -97,7 +97,7 @@ pub struct Backend {
     pub machine: Arc<Machine>,
     /// The same for whoever holds no lock.
     pub published: Arc<ArcSwap<Machine>>,
-    pub tally: Arc<Tally>,
+    pub tally: Tally,
     pub statistics: Statistics,
     pub admin: Admin,
     pub admin_since: Moment,
@@ -127,8 +127,8 @@ pub struct Backend {
 }
 
 impl Backend {
-    pub fn new(plan: BackendPlan, now: Moment) -> Self {
-        let tally = Arc::new(Tally::default());
+    /// One that is new at `now`.
+    pub fn new(plan: BackendPlan, tally: Tally, now: Moment) -> Self {
         let machine = Arc::new(machine(&plan, &plan.addresses, &tally));
         Self {
             published: Arc::new(ArcSwap::new(Arc::clone(&machine))),
@@ -302,7 +302,7 @@ impl Backend {
 }
 
 /// The facts that answers are made of.
-fn machine(plan: &BackendPlan, addresses: &[std::net::IpAddr], tally: &Arc<Tally>) -> Machine {
+fn machine(plan: &BackendPlan, addresses: &[std::net::IpAddr], tally: &Tally) -> Machine {
     use std::net::IpAddr;
     Machine {
         name: plan.name.clone(),
@@ -316,6 +316,6 @@ fn machine(plan: &BackendPlan, addresses: &[std::net::IpAddr], tally: &Arc<Tally
             IpAddr::V4(_) => None,
         }),
         port: plan.port,
-        tally: Arc::clone(tally),
+        tally: tally.clone(),
     }
 }

@@ -11,7 +11,7 @@
 //! | [`durable`] | what outlives the process, as data |
 //! | [`status`] | what the engine knows, copied out |
 //! | [`farm`], [`view`] | members as queries see them; `choose()` is what everything asks |
-//! | [`gauge`] | the few numbers that reports write while choices read |
+//! | [`gauge`], [`slot`] | the few numbers that reports write while choices read, and how they lie in memory |
 //! | [`load`] | a farm's formula over statistics |
 //! | [`algorithm`] | the rules, one file each |
 //! | [`token`], [`sticky`] | sticky tokens and KEYs, and who is given for them |
@@ -32,6 +32,7 @@ pub mod moment;
 pub mod name;
 pub mod plan;
 pub mod random;
+pub mod slot;
 pub mod statistics;
 pub mod status;
 pub mod sticky;

@@ -37,7 +37,7 @@ pub struct Machine {
     pub v6: Option<Ipv6Addr>,
     /// Its port.
     pub port: Option<u16>,
-    pub(super) tally: Arc<Tally>,
+    pub(super) tally: Tally,
 }
 
 impl Machine {

@@ -82,3 +82,85 @@ until_it_answers() {
 machine() {
   echo "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $cores cores, Linux $(uname -r)"
 }
+
+# For awk: the median of a list of numbers with blanks between them.
+median='function median(list, values, n, i, j, swap) {
+    n = split(list, values, " ")
+    for (i = 1; i <= n; i++) for (j = i + 1; j <= n; j++) if (values[j] + 0 < values[i] + 0) { swap = values[i]; values[i] = values[j]; values[j] = swap }
+    return n % 2 ? values[(n + 1) / 2] : (values[n / 2] + values[n / 2 + 1]) / 2
+  }
+  '
+
+# Writes a configuration of one farm, farm_one, with members b1, b2, b3: configure FOLDER DNS_PORT HTTP_PORT THREADS [MORE];
+# MORE are further sections.
+configure() {
+  mkdir -p "$1"
+  cat >"$1/athena.toml" <<CONFIG
+zone = "athena."
+[dns]
+listen = ["127.0.0.1:$2"]
+threads = $4
+[http]
+listen = ["127.0.0.1:$3"]
+[backends]
+b1 = { address = "127.0.0.11" }
+b2 = { address = "127.0.0.12" }
+b3 = { address = "127.0.0.13" }
+[farms.farm_one]
+members = ["b1", "b2", "b3"]
+algorithm = "${ALGORITHM:-least-load}"
+${5:-}
+CONFIG
+}
+
+# Writes a configuration of many farms of ten members each, no two of which share a backend; farm 1 is farm_one:
+# configure_many FILE DNS_PORT HTTP_PORT FARMS [TTL]
+configure_many() {
+  awk -v dns="$2" -v http="$3" -v farms="$4" -v ttl="${5:-0}" 'BEGIN {
+    printf "zone = \"athena.\"\n[dns]\nlisten = [\"127.0.0.1:%d\"]\nthreads = 1\n[http]\nlisten = [\"127.0.0.1:%d\"]\n", dns, http
+    print "[backends]"
+    for (f = 1; f <= farms; f++) for (m = 1; m <= 10; m++) {
+      n = f * 10 + m
+      printf "b%d-%d = { address = \"10.%d.%d.%d\" }\n", f, m, int(n / 65536) % 256, int(n / 256) % 256, n % 256
+    }
+    print "[farms]"
+    for (f = 1; f <= farms; f++) {
+      printf f == 1 ? "farm_one" : "farm_%05d", f
+      printf " = { ttl = %d, members = [", ttl
+      for (m = 1; m <= 10; m++) printf "%s\"b%d-%d\"", m == 1 ? "" : ", ", f, m
+      print "] }"
+    }
+  }' >"$1.new"
+  # Moved into place, so that nobody reads half of it.
+  mv "$1.new" "$1"
+}
+
+# Starts a program that spreads its threads itself: run_free NAME COMMAND...
+run_free() {
+  local name=$1
+  shift
+  "$@" >"$work/$name.log" 2>&1 &
+  server_pid=$!
+}
+
+# Puts the server's UDP threads on the first core, and all others on the second.
+part_threads() {
+  local task core
+  for task in "/proc/$server_pid/task/"*; do
+    case $(cat "$task/comm" 2>/dev/null) in udp-*) core=0 ;; *) core=1 ;; esac
+    taskset -cp "$core" "${task##*/}" >/dev/null 2>&1 || true
+  done
+}
+
+# CPU time of the server's UDP threads, in nanoseconds.
+udp_nanos() {
+  local task
+  for task in "/proc/$server_pid/task/"*; do
+    case $(cat "$task/comm" 2>/dev/null) in udp-*) cat "$task/schedstat" ;; esac
+  done | awk '{ sum += $1 } END { printf "%.0f\n", sum }'
+}
+
+# Where clients run that shall disturb neither the UDP threads nor, if there are enough cores, the others: a client, and
+# whoever makes the load beside it.
+client_core=$((cores > 2 ? 2 : 1))
+other_core=$((cores > 3 ? 3 : 1))

@@ -2,7 +2,7 @@
 # Answers per second, and what each costs: Athena beside the limit of the machine and beside its peers.
 #
 #   tests/bench/dns.sh [--seconds 5] [--runs 5] [--only "echo athena-least-load gdnsd"] [--edns|--cookie|--labels]
-#                      [--load QPS] [--flood] [--port 5400] [--built] [--list]
+#                      [--load QPS|--half] [--flood] [--port 5400] [--built] [--list]
 #
 # Every server is pinned to one core, has one thread, listens on 127.0.0.1 only, keeps its files in a folder that is
 # removed at the end, and is stopped by its pid. Runs alternate: all servers once, then all again. README.md beside this
@@ -11,7 +11,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-seconds=5 runs=5 only="" port=5400 style=plain load="" flood="" list="" built=""
+seconds=5 runs=5 only="" port=5400 style=plain load="" half="" flood="" list="" built=""
 while [ $# -gt 0 ]; do
   case $1 in
     --seconds) seconds=$2; shift 2 ;;
@@ -19,6 +19,7 @@ while [ $# -gt 0 ]; do
     --only) only=$2; shift 2 ;;
     --port) port=$2; shift 2 ;;
     --load) load=$2; shift 2 ;;
+    --half) half=yes flood=yes; shift ;;
     --edns | --cookie | --labels) style=${1#--}; shift ;;
     --flood) flood=yes; shift ;;
     --built) built=yes; shift ;;
@@ -181,6 +182,15 @@ CONFIG
 }
 
 # --- the runs ---------------------------------------------------------------------------------------------------------
+
+# Half of what the echo reaches at full speed, for the times to the answer.
+if [ -n "$half" ]; then
+  start echo "$port"
+  until_it_answers echo dig +time=1 +tries=1 +short @127.0.0.1 -p "$port" farm_one.athena A
+  read -r _ full _ <<<"$(ask)"
+  load=$((full / 2))
+  stop_server
+fi
 
 for round in $(seq "$runs"); do
   for name in $servers; do

@@ -5,7 +5,7 @@
 //! From Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 1996. Cost: two random numbers and two
 //! members, whatever the farm's size. Not when: the farm is small and reports are fresh; then looking at all is better.
 
-use super::least_load::{Contender, contenders, rank_by_measure, shares_by_load};
+use super::least_load::{Contender, Contenders, rank_by_measure, shares_by_load};
 use super::sample::Alias;
 use super::*;
 
@@ -26,7 +26,7 @@ impl Algorithm for TwoChoices {
     fn prepare(&self, candidates: &[Candidate]) -> Box<dyn Select> {
         Box::new(Prepared {
             alias: Alias::new(candidates.iter().map(|candidate| candidate.weight)),
-            contenders: contenders(candidates),
+            contenders: Contenders::new(candidates),
             answer_load: self.answer_load,
         })
     }
@@ -34,14 +34,14 @@ impl Algorithm for TwoChoices {
 
 struct Prepared {
     alias: Alias,
-    contenders: Box<[Contender]>,
+    contenders: Contenders,
     answer_load: f64,
 }
 
 impl Select for Prepared {
     fn select(&self, _: &Pick<'_>, random: &mut dyn Random) -> Option<MemberId> {
         if self.contenders.len() < 2 {
-            return self.contenders.first().map(|only| only.id);
+            return self.contenders.first().map(Contender::id);
         }
         let first = self.alias.draw(random);
         // A second draw that may not be the first again: some tries by weight, then its neighbour.
@@ -49,9 +49,9 @@ impl Select for Prepared {
         let second = other.unwrap_or((first + 1) % self.contenders.len());
         let (first, second) = (&self.contenders[first], &self.contenders[second]);
         // On a tie the first draw stands, which was at random already.
-        let better =
-            if second.measure(self.answer_load) < first.measure(self.answer_load) { second } else { first };
-        Some(better.id)
+        let measure = |one| self.contenders.measure(one, self.answer_load);
+        let better = if measure(second) < measure(first) { second } else { first };
+        Some(better.id())
     }
 
     fn rank(&self, _: &Pick<'_>, random: &mut dyn Random, order: &mut Vec<MemberId>) {

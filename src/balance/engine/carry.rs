@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::backend::Backend;
 use super::super::common::Common;
 use super::super::farm::Farm;
-use super::super::gauge::{Gauge, Pool};
+use super::super::gauge::{Gauge, Gauges, Pool};
 use super::super::moment::Moment;
 use super::super::name::Name;
 use super::super::plan::{FarmPlan, Plan, PlanError};
@@ -17,7 +17,7 @@ use super::trust::Trust;
 use super::{FarmTruth, Place, Truth, durable, views};
 
 /// Gauges by farm and backend, each with the statistic that the formula missed.
-type Gauges = HashMap<(Name, Name), (Arc<Gauge>, Option<String>)>;
+type Kept = HashMap<(Name, Name), (Arc<Gauge>, Option<String>)>;
 
 /// Builds the truth of a plan, taking from `old` whatever keeps its name. `old` is untouched if the plan is refused,
 /// and to be thrown away if it is not.
@@ -29,7 +29,7 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
     let mut old_backends: HashMap<Name, Backend> = HashMap::new();
     let mut old_farms: HashMap<Name, FarmTruth> = HashMap::new();
     // So that loads and what was handed out since go on.
-    let mut gauges = Gauges::new();
+    let mut kept = Kept::new();
     let common = old.as_ref().map_or_else(|| Arc::new(Common::default()), |old| Arc::clone(&old.common));
     let mut ledger = durable::Ledger::default();
     if let Some(old) = old {
@@ -38,22 +38,24 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
         for farm in std::mem::take(&mut old.farms) {
             for place in &farm.members {
                 let key = (farm.plan.name.clone(), backends[place.backend].plan.name.clone());
-                gauges.insert(key, (Arc::clone(&place.gauge), place.missing.clone()));
+                kept.insert(key, (Arc::clone(&place.gauge), place.missing.clone()));
             }
             old_farms.insert(farm.plan.name.clone(), farm);
         }
         old_backends = backends.into_iter().map(|backend| (backend.plan.name.clone(), backend)).collect();
     }
 
+    // Those of neighbours in the configuration are neighbours in memory.
+    let mut gauges = Gauges::default();
     let backends: Vec<Backend> = plan
         .backends
         .into_iter()
         .map(|backend| match old_backends.remove(&backend.name) {
-            Some(mut kept) => {
-                kept.replan(backend);
-                kept
+            Some(mut known) => {
+                known.replan(backend);
+                known
             }
-            None => Backend::new(backend, now),
+            None => Backend::new(backend, gauges.tally(), now),
         })
         .collect();
     let backend_index: HashMap<Name, usize> =
@@ -76,7 +78,7 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
     };
     for (plan, rank) in plan.farms.into_iter().zip(ranks) {
         let old = old_farms.remove(&plan.name);
-        let farm = truth.farm(plan, rank, old, &gauges, now);
+        let farm = truth.farm(plan, rank, old, (&kept, &mut gauges), now);
         truth.farms.push(farm);
     }
     truth.common.enrol(truth.farms.iter().map(|farm| &farm.farm));
@@ -93,18 +95,17 @@ impl Truth {
         plan: FarmPlan,
         rank: usize,
         old: Option<FarmTruth>,
-        gauges: &Gauges,
+        (kept, gauges): (&Kept, &mut Gauges),
         now: Moment,
     ) -> FarmTruth {
         let same_load = old.as_ref().is_some_and(|old| old.plan.load == plan.load);
         let pool = old.as_ref().map_or_else(|| Arc::new(Pool::default()), |old| Arc::clone(&old.pool));
         let place = |member: &super::super::plan::MemberPlan| {
             let backend = self.backend_index[&member.backend];
-            let kept = gauges.get(&(plan.name.clone(), member.backend.clone())).filter(|_| same_load);
-            let (gauge, missing) = kept.cloned().unwrap_or_else(|| {
-                let tally = Arc::clone(&self.backends[backend].tally);
-                (Arc::new(Gauge::new(tally, Arc::clone(&pool))), None)
-            });
+            let kept = kept.get(&(plan.name.clone(), member.backend.clone())).filter(|_| same_load);
+            let (gauge, missing) = kept
+                .cloned()
+                .unwrap_or_else(|| (Arc::new(gauges.gauge(&self.backends[backend].tally, &pool)), None));
             let seed = super::seed(&member.backend);
             Place {
                 backend,
