@@ -153,7 +153,7 @@ impl Farm {
             let recent = &self.common.recent;
             recent.note(recent.hash(view.salt, ask), member, ask.now);
         } else if !ask.again {
-            self.count.last.note(member, ask.now);
+            self.hot.last.note(member, ask.now);
         }
     }
 
@@ -165,7 +165,7 @@ impl Farm {
             let hash = recent.hash(view.salt, &Ask { again: false, ..*ask });
             follow(recent.slot(hash), hash, ask.now)?
         } else {
-            follow(&self.count.last.0, 0, ask.now)?
+            follow(&self.hot.last.0, 0, ask.now)?
         };
         if first.is_news {
             self.doubt(view, first.member, labelled, ask.now);

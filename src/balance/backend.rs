@@ -129,7 +129,7 @@ pub struct Backend {
 impl Backend {
     /// One that is new at `now`.
     pub fn new(plan: BackendPlan, tally: Tally, now: Moment) -> Self {
-        let machine = Arc::new(machine(&plan, &plan.addresses, &tally));
+        let machine = Arc::new(machine(&plan, &plan.addresses));
         Self {
             published: Arc::new(ArcSwap::new(Arc::clone(&machine))),
             machine,
@@ -159,7 +159,7 @@ impl Backend {
     pub fn replan(&mut self, plan: BackendPlan) {
         let resolved = plan.host.is_some() && plan.host == self.plan.host;
         let addresses = if resolved { self.machine.addresses.to_vec() } else { plan.addresses.clone() };
-        self.publish(machine(&plan, &addresses, &self.tally));
+        self.publish(machine(&plan, &addresses));
         self.plan = plan;
         self.expect = None;
         self.places.clear();
@@ -170,7 +170,7 @@ impl Backend {
         if *self.machine.addresses == *addresses {
             return false;
         }
-        self.publish(machine(&self.plan, addresses, &self.tally));
+        self.publish(machine(&self.plan, addresses));
         true
     }
 
@@ -302,7 +302,7 @@ impl Backend {
 }
 
 /// The facts that answers are made of.
-fn machine(plan: &BackendPlan, addresses: &[std::net::IpAddr], tally: &Tally) -> Machine {
+fn machine(plan: &BackendPlan, addresses: &[std::net::IpAddr]) -> Machine {
     use std::net::IpAddr;
     Machine {
         name: plan.name.clone(),
@@ -316,6 +316,5 @@ fn machine(plan: &BackendPlan, addresses: &[std::net::IpAddr], tally: &Tally) ->
             IpAddr::V4(_) => None,
         }),
         port: plan.port,
-        tally: tally.clone(),
     }
 }

@@ -17,7 +17,7 @@ use super::name::Name;
 use super::plan::Fallback;
 use super::random::Random;
 use super::sticky::Stick;
-use super::view::{Family, Machine, View, ViewSource};
+use super::view::{Family, Machine, Seat, View, ViewSource};
 
 /// Who asks, for what.
 #[derive(Debug, Clone, Copy)]
@@ -44,18 +44,17 @@ impl Ask<'_> {
 
 /// A farm: its name, its view, its counters.
 pub struct Farm {
+    pub(super) hot: Hot,
     name: Name,
-    pub(super) view: ArcSwap<View>,
-    pub(super) count: Count,
     pub(super) common: Arc<Common>,
     /// Whether a member's ledger has word for the engine.
     pub(super) has_word: AtomicBool,
 }
 
-/// What every choice writes, on a cache line of its own.
-#[derive(Default)]
+/// What every choice needs of the farm itself, on one cache line that is no other farm's: it is written by every choice.
 #[repr(align(64))]
-pub(super) struct Count {
+pub(super) struct Hot {
+    pub(super) view: ArcSwap<View>,
     /// A rotation for each family and one for questions without: proxies ask for A and AAAA in turn, and one rotation for
     /// both would show each of them only every other member.
     tickets: [AtomicU64; 3],
@@ -74,6 +73,14 @@ pub enum Choice {
     NoAddress,
     /// Nobody is left.
     Nobody,
+}
+
+/// Why there is no member to give, though the view has some.
+pub(super) enum Lack {
+    /// None of the family asked for.
+    Address,
+    /// Nobody is left.
+    Member,
 }
 
 /// A member that was chosen, best first if several were asked for. Keeps the view that it belongs to alive.
@@ -110,12 +117,17 @@ impl Elsewhere {
 
 impl Farm {
     pub(super) fn new(name: Name, view: View, common: Arc<Common>) -> Self {
-        let (view, count) = (ArcSwap::from_pointee(view), Count::default());
-        Self { name, view, count, common, has_word: AtomicBool::new(false) }
+        let hot = Hot {
+            view: ArcSwap::from_pointee(view),
+            tickets: Default::default(),
+            elsewhere: AtomicU64::new(0),
+            last: Last::default(),
+        };
+        Self { hot, name, common, has_word: AtomicBool::new(false) }
     }
 
     pub(super) fn replace_view(&self, view: View) {
-        self.view.store(Arc::new(view));
+        self.hot.view.store(Arc::new(view));
     }
 
     /// The farm's name.
@@ -125,18 +137,18 @@ impl Farm {
 
     /// The view in force.
     pub fn view(&self) -> Guard<Arc<View>> {
-        self.view.load()
+        self.hot.view.load()
     }
 
     /// Answers given so far, those on behalf of farms that fall back on this one included.
     pub fn answers(&self) -> u64 {
-        let tickets = self.count.tickets.iter().map(|count| count.load(Relaxed)).sum::<u64>();
-        tickets + self.count.elsewhere.load(Relaxed)
+        let tickets = self.hot.tickets.iter().map(|count| count.load(Relaxed)).sum::<u64>();
+        tickets + self.hot.elsewhere.load(Relaxed)
     }
 
     /// Goes on from what a process before this one counted.
     pub(super) fn count_on(&self, answers: u64) {
-        self.count.elsewhere.fetch_add(answers, Relaxed);
+        self.hot.elsewhere.fetch_add(answers, Relaxed);
     }
 
     /// Chooses for one question. Only a choice that gives an address moves the rotation and is counted.
@@ -147,14 +159,39 @@ impl Farm {
 
     /// The same, with up to `most` different members, best first. Only the first of them is counted as chosen.
     pub fn choose_several(&self, ask: &Ask<'_>, most: usize, random: &mut dyn Random) -> Choice {
-        self.choose_in(self.view.load(), ask, most, random)
+        self.choose_in(self.view(), ask, most, random)
     }
 
-    /// The same as [`choose`](Self::choose), from a [`view`](Self::view) of this farm that the caller has looked at, which
-    /// saves taking it twice.
+    /// The same as [`choose`](Self::choose), from this farm's `view`, which the caller holds in a
+    /// [`Sight`](super::sight::Sight): what `take` makes of the member that was chosen. `None` if no member was; then
+    /// nothing was counted, and `choose` says what there is instead. Not for a farm whose answers come from
+    /// [elsewhere](View::elsewhere).
     #[inline]
-    pub fn choose_from(&self, view: Guard<Arc<View>>, ask: &Ask<'_>, random: &mut dyn Random) -> Choice {
-        self.choose_in(view, ask, 1, random)
+    pub fn choose_seat<R>(
+        &self,
+        view: &View,
+        ask: &Ask<'_>,
+        random: &mut dyn Random,
+        take: impl FnOnce(&Seat) -> R,
+    ) -> Option<R> {
+        match (&ask.stick, &view.source) {
+            (Stick::Token(_) | Stick::Failed(_), _) => match self.choose_by_token(ask, 1, random) {
+                Choice::Member(chosen) => Some(take(chosen.view.seat(chosen.first))),
+                _ => None,
+            },
+            (_, ViewSource::Members) => {
+                let member = self.choose_one(view, ask, random).ok()?;
+                Some(take(view.seat(member)))
+            }
+            (_, ViewSource::Farm(farm)) => {
+                let view = farm.view();
+                matches!(view.source, ViewSource::Members).then_some(())?;
+                let member = farm.choose_one(&view, ask, random).ok()?;
+                self.hot.elsewhere.fetch_add(1, Relaxed);
+                Some(take(view.seat(member)))
+            }
+            _ => None,
+        }
     }
 
     #[inline(always)]
@@ -181,7 +218,7 @@ impl Farm {
         most: usize,
         random: &mut dyn Random,
     ) -> Choice {
-        let count_elsewhere = || self.count.elsewhere.fetch_add(1, Relaxed);
+        let count_elsewhere = || self.hot.elsewhere.fetch_add(1, Relaxed);
         let choice = self.at_source(view, ask, |farm, view| {
             let choice = farm.choose_member(view, ask, most, random);
             // Its own members' choices are counted by their tickets.
@@ -199,7 +236,7 @@ impl Farm {
     /// Everybody who may be chosen, best first as the rule sees them now. Moves no rotation and counts nothing: it tells
     /// what a choice would look at.
     pub fn rank(&self, ask: &Ask<'_>, random: &mut dyn Random) -> Choice {
-        self.at_source(self.view.load(), ask, |farm, view| farm.rank_members(view, ask, random))
+        self.at_source(self.view(), ask, |farm, view| farm.rank_members(view, ask, random))
     }
 
     /// Asks `members` of the farm whose members are given, or tells what there is instead.
@@ -212,7 +249,7 @@ impl Farm {
     ) -> Choice {
         match &view.source {
             ViewSource::Members => members(self, view),
-            ViewSource::Farm(farm) => match farm.view.load() {
+            ViewSource::Farm(farm) => match farm.view() {
                 view if matches!(view.source, ViewSource::Members) => members(farm, view),
                 // It lost its last member a moment ago; our own view is about to follow.
                 _ => Choice::Nobody,
@@ -227,7 +264,7 @@ impl Farm {
     }
 
     pub(super) fn tickets(&self, family: Option<Family>) -> &AtomicU64 {
-        &self.count.tickets[family.map_or(0, |family| 1 + family as usize)]
+        &self.hot.tickets[family.map_or(0, |family| 1 + family as usize)]
     }
 
     fn rank_members(&self, view: Guard<Arc<View>>, ask: &Ask<'_>, random: &mut dyn Random) -> Choice {
@@ -249,21 +286,36 @@ impl Farm {
         most: usize,
         random: &mut dyn Random,
     ) -> Choice {
-        let Some(select) = view.select(ask.family) else { return Choice::NoAddress };
-        let chosen = if ask.again || matches!(ask.stick, Stick::Key(_)) {
-            self.choose_specially(&view, select, ask, random)
-        } else {
-            let ticket = self.tickets(ask.family).fetch_add(1, Relaxed);
-            select.select(&Pick { now: ask.now, ticket, key: ask.key }, random).ok_or(Choice::Nobody)
-        };
-        match chosen {
-            Ok(first) => self.give(view, first, ask, most, random),
-            Err(instead) => instead,
+        match self.choose_one(&view, ask, random) {
+            Ok(first) => self.with_spares(view, first, ask, most, random),
+            Err(Lack::Address) => Choice::NoAddress,
+            Err(Lack::Member) => Choice::Nobody,
         }
     }
 
-    /// Counts a member as given, notes it, and adds its spares.
+    /// Chooses among the members of `view`, which is this farm's, and counts and notes who it was.
     #[inline(always)]
+    fn choose_one(&self, view: &View, ask: &Ask<'_>, random: &mut dyn Random) -> Result<MemberId, Lack> {
+        let select = view.select(ask.family).ok_or(Lack::Address)?;
+        let member = if ask.again || matches!(ask.stick, Stick::Key(_)) {
+            self.choose_specially(view, select, ask, random)?
+        } else {
+            let ticket = self.tickets(ask.family).fetch_add(1, Relaxed);
+            select.select(&Pick { now: ask.now, ticket, key: ask.key }, random).ok_or(Lack::Member)?
+        };
+        self.note(view, member, ask);
+        Ok(member)
+    }
+
+    /// Counts a member as given, and remembers that.
+    #[inline(always)]
+    fn note(&self, view: &View, member: MemberId, ask: &Ask<'_>) {
+        view.seat(member).count();
+        // After the count, which would wait for what this writes.
+        self.remember(view, ask, member);
+    }
+
+    /// Counts a member as given, notes it, and adds its spares.
     pub(super) fn give(
         &self,
         view: Guard<Arc<View>>,
@@ -272,9 +324,19 @@ impl Farm {
         most: usize,
         random: &mut dyn Random,
     ) -> Choice {
-        view.machine(first).tally.count();
-        // After the count, which would wait for what this writes.
-        self.remember(&view, ask, first);
+        self.note(&view, first, ask);
+        self.with_spares(view, first, ask, most, random)
+    }
+
+    #[inline(always)]
+    fn with_spares(
+        &self,
+        view: Guard<Arc<View>>,
+        first: MemberId,
+        ask: &Ask<'_>,
+        most: usize,
+        random: &mut dyn Random,
+    ) -> Choice {
         if most > 1 {
             let spares = self.spares(&view, first, ask, most, random);
             return Choice::Member(Chosen { view, first, spares });

@@ -11,6 +11,7 @@
 //! | [`durable`] | what outlives the process, as data |
 //! | [`status`] | what the engine knows, copied out |
 //! | [`farm`], [`view`] | members as queries see them; `choose()` is what everything asks |
+//! | [`sight`] | a thread's own hold on views |
 //! | [`gauge`], [`slot`] | the few numbers that reports write while choices read, and how they lie in memory |
 //! | [`load`] | a farm's formula over statistics |
 //! | [`algorithm`] | the rules, one file each |
@@ -32,6 +33,7 @@ pub mod moment;
 pub mod name;
 pub mod plan;
 pub mod random;
+pub mod sight;
 pub mod slot;
 pub mod statistics;
 pub mod status;

@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::algorithm::hash::{LOOK_AT_ALL, draw, hash, maglev, place};
 use super::algorithm::{MemberId, Pick, Select};
-use super::farm::{Ask, Choice, Farm};
+use super::farm::{Ask, Choice, Farm, Lack};
 use super::moment::Moment;
 use super::random::Random;
 use super::token::{self, Mode, Token, TokenError};
@@ -108,7 +108,7 @@ impl Farm {
         if token.mode() == Mode::Farm {
             return self.move_to_farm(token, ask, most, random);
         }
-        let view = self.view.load();
+        let view = self.view();
         let target = view.find(token.target()).ok_or(Foreign)?;
         // A second try is due to somebody else, unless nobody else will do.
         if token.mode() == Mode::Keep && (ask.again || !view.holds(target)) {
@@ -119,7 +119,7 @@ impl Farm {
             let unresolved = machine.addresses.is_empty();
             return Ok(Some(if unresolved { Choice::Nobody } else { Choice::NoAddress }));
         }
-        self.count.elsewhere.fetch_add(1, Relaxed);
+        self.hot.elsewhere.fetch_add(1, Relaxed);
         Ok(Some(self.give(view, target, ask, most, random)))
     }
 
@@ -131,13 +131,13 @@ impl Farm {
         select: &dyn Select,
         ask: &Ask<'_>,
         random: &mut dyn Random,
-    ) -> Result<MemberId, Choice> {
+    ) -> Result<MemberId, Lack> {
         let first = if ask.again { self.first_choice(view, ask) } else { None };
         if let Stick::Key(key) = ask.stick {
-            let member = view.stick_to(key, first).ok_or(Choice::Nobody)?;
+            let member = view.stick_to(key, first).ok_or(Lack::Member)?;
             // The same member for A and AAAA, even if it has only one of them.
-            view.machine(member).address(ask.family).ok_or(Choice::NoAddress)?;
-            self.count.elsewhere.fetch_add(1, Relaxed);
+            view.machine(member).address(ask.family).ok_or(Lack::Address)?;
+            self.hot.elsewhere.fetch_add(1, Relaxed);
             return Ok(member);
         }
         let member = match first {
@@ -147,7 +147,7 @@ impl Farm {
                 select.select(&Pick { now: ask.now, ticket, key: ask.key }, random)
             }
         };
-        member.ok_or(Choice::Nobody)
+        member.ok_or(Lack::Member)
     }
 
     /// An `f` token: the other farm's choice, which both farms count.
@@ -164,7 +164,7 @@ impl Farm {
         let farm = self.common.farm(token.target()).ok_or(Foreign)?;
         let choice = farm.choose_freely(farm.view(), &Ask { stick: Stick::No, ..*ask }, most, random);
         if matches!(choice, Choice::Member(_) | Choice::Elsewhere(_)) {
-            self.count.elsewhere.fetch_add(1, Relaxed);
+            self.hot.elsewhere.fetch_add(1, Relaxed);
         }
         Ok(Some(choice))
     }
@@ -173,7 +173,7 @@ impl Farm {
 impl View {
     /// The member of this name, in lower case.
     fn find(&self, name: &str) -> Option<MemberId> {
-        let name_at = |place: &u32| self.members[*place as usize].name.as_str();
+        let name_at = |place: &u32| self.members[*place as usize].machine.name.as_str();
         let found = self.by_name.binary_search_by(|place| name_at(place).cmp(name)).ok()?;
         Some(MemberId(self.by_name[found]))
     }

@@ -63,6 +63,10 @@ pub trait Answer: 'static {
         reply: &mut Vec<u8>,
     ) -> Reply;
 
+    /// Called with each batch before the first of its datagrams is answered: what all of them need can be fetched here,
+    /// so that memory is waited for once, and not for each. Counts nothing, keeps nothing.
+    fn expect<'a>(&mut self, _: impl Iterator<Item = &'a [u8]>) {}
+
     /// Called after each batch: counts what was put aside.
     fn settle(&mut self) {}
 }

@@ -7,7 +7,10 @@
 //! [`Farm::choose`](crate::balance::Farm::choose) chooses. Everything else, and every choice that is not a member, goes to
 //! [`Handler::respond`]. For the same choice both ways give the same bytes and count the same; a property test holds that.
 //!
-//! What happens per batch and not per query: the clock, the configuration's pointer, the counters.
+//! What happens per batch and not per query: the clock, the configuration's pointer, the counters; and where there are
+//! many farms, fetching what a batch needs of them from memory ([`sights`]).
+
+mod sights;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,15 +20,15 @@ use arc_swap::Guard;
 use super::authority::Authority;
 use super::cookie::{self, Cookies};
 use super::handler::Handler;
-use super::query::{Edns, HEADER, MAX_NAME, Query, option};
+use super::query::{Edns, HEADER, MAX_NAME, Query, name_length, option};
 use super::transport::Transport;
 use super::udp::{Answer, Place, Reply};
-use super::zone::{Form, Found};
+use super::zone::{Form, Found, Zones};
 use super::{Options, name};
-use crate::balance::farm::Choice;
 use crate::balance::random::SplitMix;
 use crate::balance::token::Mode;
 use crate::balance::{Ask, Family, Moment, Stick};
+use sights::Sights;
 
 /// QTYPE and QCLASS (RFC 1035, 3.2.2 and 3.2.4; RFC 3596, 2.1).
 const A: u16 = 1;
@@ -38,6 +41,8 @@ pub struct Wire {
     random: SplitMix,
     /// Configuration in force, kept for one batch.
     authority: Option<Guard<Arc<Authority>>>,
+    /// Its farms.
+    sights: Sights,
     counts: Counts,
 }
 
@@ -52,7 +57,16 @@ struct Counts {
 impl Wire {
     /// Answers in `handler`'s name; `random` draws ties and weighted choices.
     pub fn new(handler: Arc<Handler>, random: SplitMix) -> Self {
-        Self { handler, random, authority: None, counts: Counts::default() }
+        Self { handler, random, authority: None, sights: Sights::default(), counts: Counts::default() }
+    }
+
+    /// Takes the configuration in force for this batch, if that has not been done.
+    fn begin(&mut self) {
+        if self.authority.is_none() {
+            let authority = self.handler.authority();
+            self.sights.attend(&authority);
+            self.authority = Some(authority);
+        }
     }
 
     /// Writes the answer over the query in the first `length` octets of `place` and gives its octets; `None`, and `place` is
@@ -64,7 +78,8 @@ impl Wire {
         client: SocketAddr,
         now: Moment,
     ) -> Option<usize> {
-        let authority = self.authority.get_or_insert_with(|| self.handler.authority());
+        self.begin();
+        let Self { random, authority: Some(authority), sights, counts, .. } = self else { return None };
         let query = Query::read(&place[..length]).filter(|query| query.fault.is_none())?;
         let question = query.question?;
         let family = match (question.class, question.kind) {
@@ -88,7 +103,7 @@ impl Wire {
         if found.form != Form::Plain {
             return None;
         }
-        let view = found.farm.view();
+        let view = sights.of(&authority.zones, found.number).view();
         if view.answers() != 1 || view.elsewhere().is_some() {
             return None;
         }
@@ -105,20 +120,17 @@ impl Wire {
         let key = subnet_key.map_or(labels, |subnet| subnet.address);
         let ttl = view.ttl();
         let ask = Ask { family: Some(family), key, stick, again: false, now };
-        let Choice::Member(chosen) = found.farm.choose_from(view, &ask, &mut self.random) else {
-            return None;
-        };
-        let (four, six);
-        let address: &[u8] = match family {
-            Family::V4 => {
-                four = chosen.machine().v4?.octets();
-                &four
-            }
-            Family::V6 => {
-                six = chosen.machine().v6?.octets();
-                &six
-            }
-        };
+        let (mut four, mut six) = ([0; 4], [0; 16]);
+        let address = found.farm.choose_seat(view, &ask, random, |seat| match family {
+            Family::V4 => seat.v4().map(|address| {
+                four = address.octets();
+                &four[..]
+            }),
+            Family::V6 => seat.v6().map(|address| {
+                six = address.octets();
+                &six[..]
+            }),
+        })??;
 
         // From here on nothing of the query is read any more.
         let mut end = Opt::default();
@@ -131,11 +143,7 @@ impl Wire {
                 end.option(option::SUBNET, &[&[0, subnet.family, subnet.prefix, scope], subnet.address]);
             }
             if let Some(checked) = checked(cookies, edns, client, now) {
-                let count = if checked.valid {
-                    &mut self.counts.cookie_valid
-                } else {
-                    &mut self.counts.cookie_invalid
-                };
+                let count = if checked.valid { &mut counts.cookie_valid } else { &mut counts.cookie_invalid };
                 *count += 1;
                 end.option(option::COOKIE, &[&checked.reply]);
             }
@@ -149,8 +157,22 @@ impl Wire {
         place[4..HEADER].copy_from_slice(&[0, 1, 0, 1, 0, 0, 0, u8::from(!end.is_empty())]);
         let at = write_record(place, at, kind, ttl, address);
         let at = put(place, at, end.octets());
-        self.counts.answered += 1;
+        counts.answered += 1;
         Some(at)
+    }
+}
+
+/// The place of the farm that a datagram asks for, if it is a query at all.
+fn farm_asked_for(zones: &Zones, datagram: &[u8]) -> Option<usize> {
+    let name = datagram.get(HEADER..)?;
+    let name = name.get(..name_length(name)?)?;
+    let mut lower = [0; MAX_NAME];
+    let lower = lower.get_mut(..name.len())?;
+    lower.copy_from_slice(name);
+    lower.make_ascii_lowercase();
+    match zones.find(lower) {
+        Found::Farm(_, found) => Some(found.number),
+        _ => None,
     }
 }
 
@@ -248,6 +270,16 @@ impl Answer for Wire {
         match self.handler.respond(query, client, Transport::Udp, now, &mut self.random, reply) {
             true => Reply::Apart,
             false => Reply::None,
+        }
+    }
+
+    fn expect<'a>(&mut self, batch: impl Iterator<Item = &'a [u8]>) {
+        self.begin();
+        if let Some(authority) = &self.authority
+            && authority.zones.farms().len() >= sights::CROWD
+        {
+            let zones = &authority.zones;
+            self.sights.fetch(zones, batch.filter_map(|datagram| farm_asked_for(zones, datagram)));
         }
     }
 

@@ -58,6 +58,8 @@ pub struct RrSet {
 /// The node's number where there is none.
 const NONE: u32 = u32::MAX;
 
+/// On a line of the cache of its own: a look-up reads one and hops on.
+#[repr(align(64))]
 struct Node {
     name: Box<[u8]>,
     hash: u64,
@@ -107,6 +109,8 @@ pub enum Form {
 pub struct FarmName<'a> {
     /// The farm.
     pub farm: &'a Arc<Farm>,
+    /// Its place in [`Zones::farms`].
+    pub number: usize,
     /// What is asked of it.
     pub form: Form,
     /// Where in the wire name its LABELS stand, each with its length octet; empty if there are none. Neither `again` nor
@@ -189,14 +193,13 @@ impl Zones {
                 Some(Node { kind: Kind::Records(sets), .. }) => Found::Name(zone(), sets),
                 _ => Found::Nothing(zone()),
             },
-            Kind::Farm(farm) => {
-                Found::Farm(zone(), in_front(&self.farms[*farm as usize], wire, &labels, left))
-            }
+            Kind::Farm(farm) => Found::Farm(zone(), self.in_front(*farm as usize, wire, &labels, left)),
             Kind::Gate(_) | Kind::Phys if left == 0 => Found::Name(zone(), &[]),
             Kind::Gate(form) => match self.farm_in(zone(), labels.label(wire, left - 1)) {
-                Some(farm) => {
+                Some(number) => {
                     let (labels, nearest) = span(wire, &labels, 0, left - 1);
-                    Found::Farm(zone(), FarmName { farm, form: *form, labels, nearest })
+                    let farm = &self.farms[number];
+                    Found::Farm(zone(), FarmName { farm, number, form: *form, labels, nearest })
                 }
                 None => Found::Nothing(zone()),
             },
@@ -225,34 +228,34 @@ impl Zones {
         self.index.find(hash, is_it).map(|&number| &self.nodes[number as usize])
     }
 
-    /// The farm of this name, which is one label with its length octet.
-    fn farm_in(&self, zone: &Zone, label: &[u8]) -> Option<&Arc<Farm>> {
+    /// The place of the farm of this name, which is one label with its length octet.
+    fn farm_in(&self, zone: &Zone, label: &[u8]) -> Option<usize> {
         let hash = name::extend_hash(zone.hash, label);
         let is_it = |&number: &u32| {
             let node = &self.nodes[number as usize];
             node.hash == hash && node.name.strip_prefix(label) == Some(&zone.wire)
         };
         match self.nodes[*self.index.find(hash, is_it)? as usize].kind {
-            Kind::Farm(farm) => Some(&self.farms[farm as usize]),
+            Kind::Farm(farm) => Some(farm as usize),
             _ => None,
         }
     }
-}
 
-/// What the first `count` labels of a name ask of the farm behind them. Labels that begin with an underscore are a
-/// service's (RFC 2782, RFC 8552).
-fn in_front<'a>(farm: &'a Arc<Farm>, wire: &[u8], labels: &Labels, count: usize) -> FarmName<'a> {
-    let text = |index: usize| &wire[labels.text(wire, index)];
-    let is_service = |index: usize| index < count && text(index)[0] == b'_';
-    let (form, skip) = match count {
-        0 => (Form::Plain, 0),
-        _ if is_service(0) && is_service(1) => (Form::Service, 2),
-        _ if is_service(0) => (Form::ServiceParent, 1),
-        _ if text(0) == b"again" => (Form::Again, 1),
-        _ => (Form::Plain, 0),
-    };
-    let (labels, nearest) = span(wire, labels, skip, count);
-    FarmName { farm, form, labels, nearest }
+    /// What the first `count` labels of a name ask of the farm behind them. Labels that begin with an underscore are a
+    /// service's (RFC 2782, RFC 8552).
+    fn in_front(&self, number: usize, wire: &[u8], labels: &Labels, count: usize) -> FarmName<'_> {
+        let text = |index: usize| &wire[labels.text(wire, index)];
+        let is_service = |index: usize| index < count && text(index)[0] == b'_';
+        let (form, skip) = match count {
+            0 => (Form::Plain, 0),
+            _ if is_service(0) && is_service(1) => (Form::Service, 2),
+            _ if is_service(0) => (Form::ServiceParent, 1),
+            _ if text(0) == b"again" => (Form::Again, 1),
+            _ => (Form::Plain, 0),
+        };
+        let (labels, nearest) = span(wire, labels, skip, count);
+        FarmName { farm: &self.farms[number], number, form, labels, nearest }
+    }
 }
 
 /// Where labels `from..to` stand, and where the text of the last of them does.

@@ -85,6 +85,16 @@ impl Contenders {
         Self { each: candidates.iter().map(prepare).collect(), pool }
     }
 
+    /// See [`Select::fetch`]. Nothing of a large farm, of which nobody knows at whom a choice will look.
+    pub fn fetch(&self, step: u32) -> u64 {
+        let few = if self.each.len() > LOOK_AT_ALL { &[] } else { &*self.each };
+        let number = |one: &Contender| match step {
+            1 => one.inverse.to_bits(),
+            _ => self.measure(one, 1.0).to_bits(),
+        };
+        few.iter().map(number).fold(0, u64::wrapping_add)
+    }
+
     /// (load + answers since × `answer_load`) / weight
     #[inline]
     pub fn measure(&self, one: &Contender, answer_load: f64) -> f64 {
@@ -149,5 +159,9 @@ impl Select for Prepared {
 
     fn shares(&self) -> Vec<(MemberId, f64)> {
         shares_by_load(&self.contenders, self.answer_load)
+    }
+
+    fn fetch(&self, step: u32) -> u64 {
+        self.contenders.fetch(step)
     }
 }

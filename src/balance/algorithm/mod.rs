@@ -126,6 +126,12 @@ pub trait Select: Send + Sync {
     /// The share of answers that each candidate may expect, in the order of the candidates; they sum to 1.
     fn shares(&self) -> Vec<(MemberId, f64)>;
 
+    /// Reads what a choice will read, to bring it into the cache, if that is known before: step 1 its own, 2 what is
+    /// behind that. What it gives has no meaning.
+    fn fetch(&self, _step: u32) -> u64 {
+        0
+    }
+
     /// What it believes of every candidate at `now`, if it is a rule that learns.
     fn beliefs(&self, _now: Moment) -> Vec<(MemberId, Belief)> {
         Vec::new()

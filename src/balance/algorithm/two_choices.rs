@@ -61,4 +61,8 @@ impl Select for Prepared {
     fn shares(&self) -> Vec<(MemberId, f64)> {
         shares_by_load(&self.contenders, self.answer_load)
     }
+
+    fn fetch(&self, step: u32) -> u64 {
+        self.contenders.fetch(step)
+    }
 }

@@ -60,7 +60,7 @@ impl Trust {
             trust.suspicions = old.trust.suspicions.clone();
             return trust;
         }
-        old.farm.count.last.forget();
+        old.farm.hot.last.forget();
         for (&place, &suspicion) in old.trust.suspicions.iter().filter(|_| plan.suspicion) {
             let name = old.plan.members[place as usize].backend.as_str();
             if let Ok(found) = by_name.binary_search_by(|(other, _)| (*other).cmp(name)) {

@@ -11,7 +11,7 @@ use super::super::moment::Moment;
 use super::super::plan::{Fallback, LastResort};
 use super::super::status::{Change, FarmStatus, LoadState, MemberStatus, Source, Stated, Subject};
 use super::super::update::{Admin, Health, Switch};
-use super::super::view::{Family, Machine, Selectors, View, ViewSource};
+use super::super::view::{Family, Seat, Selectors, View, ViewSource};
 use super::{FarmTruth, Look, Truth};
 
 impl Truth {
@@ -44,9 +44,12 @@ impl Truth {
         let (standing, rendezvous) = (self.standing(index, now), self.rendezvous(index));
 
         let farm = &self.farms[index];
-        let machines: Box<[Arc<Machine>]> =
-            farm.members.iter().map(|place| Arc::clone(&self.backends[place.backend].machine)).collect();
-        let selectors = selectors(farm, &candidates, &machines);
+        let seat = |place: &super::Place| {
+            let backend = &self.backends[place.backend];
+            Seat::new(&backend.machine, &backend.tally)
+        };
+        let members: Box<[Seat]> = farm.members.iter().map(seat).collect();
+        let selectors = selectors(farm, &candidates, &members);
         let backup = farm.plan.fallback.iter().find_map(|fallback| match fallback {
             Fallback::Farm(name) => Some(Arc::clone(&self.farms[self.farm_index[name]].farm)),
             _ => None,
@@ -55,9 +58,9 @@ impl Truth {
             ttl: farm.plan.ttl,
             answers: farm.plan.answers,
             algorithm: farm.plan.algorithm,
-            has_v4: machines.iter().any(|machine| machine.v4.is_some()),
-            has_v6: machines.iter().any(|machine| machine.v6.is_some()),
-            members: machines,
+            has_v4: members.iter().any(|seat| seat.v4().is_some()),
+            has_v6: members.iter().any(|seat| seat.v6().is_some()),
+            members,
             source: view_source,
             selectors,
             standing,
@@ -121,7 +124,7 @@ impl Truth {
                     }
                     ViewSource::Farm(Arc::clone(&self.farms[other].farm))
                 }
-                other => ViewSource::Elsewhere(other.clone()),
+                other => ViewSource::Elsewhere(Box::new(other.clone())),
             };
             return (Source::Fallback(fallback.to_string()), view_source, Vec::new(), why);
         }
@@ -302,9 +305,9 @@ impl FarmTruth {
 }
 
 /// A selector for each family; one for all where all candidates have the family.
-fn selectors(farm: &FarmTruth, candidates: &[Candidate], machines: &[Arc<Machine>]) -> Selectors {
+fn selectors(farm: &FarmTruth, candidates: &[Candidate], members: &[Seat]) -> Selectors {
     let of = |family: Option<Family>| -> Vec<Candidate> {
-        let has = |candidate: &&Candidate| machines[candidate.id.0 as usize].address(family).is_some();
+        let has = |candidate: &&Candidate| members[candidate.id.0 as usize].machine.address(family).is_some();
         candidates.iter().filter(has).cloned().collect()
     };
     let prepare = |candidates: &[Candidate]| -> Option<Arc<dyn Select>> {
