@@ -1,7 +1,8 @@
 # What dns.sh and http.sh have in common. Sourced by them, in the project's folder.
 
 export LC_ALL=C PATH=$PATH:/usr/sbin
-bin=target/release
+# Programs of another build can be measured: BIN=FOLDER, with --built.
+bin=${BIN:-target/release}
 hz=$(getconf CLK_TCK)
 cores=$(nproc)
 client_cores=1-$((cores - 1))

@@ -38,7 +38,7 @@ for round in $(seq "$runs"); do
     run_free "athena-$threads" taskset -c "0-$((threads - 1))" "$bin/athena" serve -c "$work/$threads/athena.toml"
     until_it_answers "athena-$threads" dig +time=1 +tries=1 +short @127.0.0.1 -p "$port" farm_one.athena A
     before=$(udp_nanos)
-    : >"$work/rates" 
+    : >"$work/rates"
     asking=""
     for ((client = 0; client < clients; client++)); do
       core=$((cores > 2 ? most + client % (cores - most) : 1))

@@ -33,9 +33,9 @@ ulimit -n "$(ulimit -Hn)"
 
 http=$((port + 10000))
 configure "$work" "$port" "$http" 1 '[access]
-update_key = "a key that hostile clients have not"
+update_key = "a-key-that-hostile-clients-have-not"
 [cookie]
-key = "another key that they have not either"'
+key = "another-key-that-they-have-not-either"'
 run_free athena "$bin/athena" serve -c "$work/athena.toml"
 until_it_answers athena dig +time=1 +tries=1 +short @127.0.0.1 -p "$port" farm_one.athena A
 part_threads

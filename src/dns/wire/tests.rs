@@ -87,7 +87,11 @@ struct World {
 
 impl World {
     fn new(options: &Options, seed: u64) -> Self {
-        let engine = Arc::new(Engine::new(plan(), START).unwrap());
+        Self::of(plan(), options, seed)
+    }
+
+    fn of(plan: Plan, options: &Options, seed: u64) -> Self {
+        let engine = Arc::new(Engine::new(plan, START).unwrap());
         let apex = "athena.".parse().unwrap();
         let content = ZoneContent::parse(Path::new("athena.zone"), ZONE, &apex).unwrap();
         let zones = Zones::new(&[content], &engine.farms()).unwrap();
@@ -407,6 +411,44 @@ fn what_proxies_ask_goes_the_fast_way_and_nothing_else_does() {
     ] {
         assert!(!way(draft.clone()), "{draft:?}");
     }
+}
+
+/// So many farms that what a batch needs is fetched before it is answered.
+fn crowd() -> Plan {
+    let mut plan = plan();
+    let rules = ["least-load", "two-choices", "round-robin", "hash"];
+    for (number, rule) in (0..sights::CROWD).zip(rules.iter().cycle()) {
+        let members = ["four1", "both1", "six1"].map(name);
+        plan.farms.push(FarmPlan::new(
+            name(&format!("crowd{number}")),
+            members,
+            algorithm::find(rule).unwrap(),
+        ));
+    }
+    plan
+}
+
+#[test]
+fn what_is_fetched_ahead_changes_no_answer_and_counts_nothing() {
+    let options = Options::default();
+    let (mut ahead, mut plainly) = (World::of(crowd(), &options, 5), World::of(crowd(), &options, 5));
+    let names =
+        ["crowd7", "CROWD8", "x.crowd9", "crowd10.spares", "relay", "empty", "nobody", "www", "crowd999"];
+    let kinds = [A, AAAA, 16].iter().cycle();
+    let drafts = names.iter().cycle().zip(kinds).take(60);
+    let drafts = drafts.map(|(name, &kind)| plain(&format!("{name}.athena"), kind, None).octets());
+    let mut queries: Vec<Vec<u8>> = drafts.collect();
+    queries.extend([vec![], vec![0; 12], b"no query at all, but octets".to_vec()]);
+    let before = ahead.counts();
+    ahead.wire.expect(queries.iter().map(Vec::as_slice));
+    assert_eq!(ahead.counts(), before);
+    let client = "127.0.0.1:5353".parse().unwrap();
+    for query in &queries {
+        assert_eq!(ahead.ask(query, client, START), plainly.ask(query, client, START));
+        // The batch has been settled; this is the next one.
+        ahead.wire.expect(queries.iter().map(Vec::as_slice));
+    }
+    assert_eq!(ahead.counts(), plainly.counts());
 }
 
 #[test]
