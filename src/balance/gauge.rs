@@ -118,12 +118,12 @@ pub struct Gauges {
 impl Gauges {
     /// A tally beside the one before.
     pub fn tally(&mut self) -> Tally {
-        Tally(self.tallies.next())
+        Tally(self.tallies.slot())
     }
 
     /// A gauge of a member of which no load is known, beside the one before.
     pub fn gauge(&mut self, tally: &Tally, pool: &Arc<Pool>) -> Gauge {
-        let numbers = self.numbers.next();
+        let numbers = self.numbers.slot();
         numbers.baseline.store(tally.answers(), Relaxed);
         Gauge { numbers, tally: tally.clone(), pool: Arc::clone(pool) }
     }

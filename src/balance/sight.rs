@@ -55,7 +55,7 @@ mod tests {
             let mut farm = FarmPlan::new(name("one"), vec![name("a")], algorithm::find("random").unwrap());
             farm.ttl = ttl;
             let backends = vec![BackendPlan::new(name("a"), vec!["192.0.2.1".parse().unwrap()])];
-            Plan { farms: vec![farm], backends, ..Plan::default() }
+            Plan { farms: vec![farm], backends }
         };
         let engine = Engine::new(plan(1), Moment::ZERO).unwrap();
         let mut sight = Sight::of(&engine.farm("one").unwrap());

@@ -50,7 +50,7 @@ impl<T> Deref for Slot<T> {
 impl<T: Default> Default for Slot<T> {
     /// A slot with a chunk to itself: for few.
     fn default() -> Self {
-        Mint::default().next()
+        Mint::default().slot()
     }
 }
 
@@ -73,7 +73,7 @@ impl<T> Default for Mint<T> {
 
 impl<T: Default> Mint<T> {
     /// A fresh slot, beside the one before.
-    pub fn next(&mut self) -> Slot<T> {
+    pub fn slot(&mut self) -> Slot<T> {
         let slot = match self.0.take() {
             Some(last) if usize::from(last.place) + 1 < CHUNK => {
                 Slot { place: last.place + 1, chunk: last.chunk }
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn no_two_slots_are_the_same_place_and_neighbours_share_a_chunk() {
         let mut mint = Mint::<AtomicU64>::default();
-        let slots: Vec<_> = (0..3 * CHUNK as u64).map(|_| mint.next()).collect();
+        let slots: Vec<_> = (0..3 * CHUNK as u64).map(|_| mint.slot()).collect();
         slots.iter().zip(0..).for_each(|(slot, number)| slot.store(number, Relaxed));
         assert!(slots.iter().zip(0..).all(|(slot, number)| slot.load(Relaxed) == number));
         assert!(Arc::ptr_eq(slots[0].parts().0, slots[CHUNK - 1].parts().0));
