@@ -42,7 +42,6 @@ impl Target for Configuration {
     fn corpus(&self) -> Vec<Vec<u8>> {
         let files = [
             include_str!("../../examples/athena.toml"),
-            include_str!("../../examples/nginx/athena.toml"),
             include_str!("../../examples/systemd/athena.toml"),
             include_str!("corpus/small.toml"),
             include_str!("corpus/inline.toml"),
