@@ -38,7 +38,7 @@ use crate::tls::Certificates;
 
 use listeners::{DnsListener, HttpListener};
 use memory::Memory;
-pub use options::{dns_options, http_options, mirror_options, token_keys, zones};
+pub use options::{dns_options, http_options, mirror_options, registration, token_keys, zones};
 pub use secure::Secure;
 use secure::{SecureDns, show_http};
 use sweeper::{log_changes, sweep};
@@ -126,6 +126,7 @@ pub async fn start(config: Config, mut inherited: Inherited) -> Result<Running, 
     let clock = Clock::start();
     let engine = Arc::new(Engine::new(config.plan.clone(), clock.now()).map_err(StartError::Plan)?);
     engine.set_token_keys(token_keys(&config));
+    engine.set_registration(registration(&config), clock.now());
     let memory = match &config.state_dir {
         Some(folder) => Some(Memory::open(folder, &engine, clock).await?),
         None => None,
@@ -236,6 +237,7 @@ impl Running {
         let reloaded = reloaded.map_err(StartError::Plan)?;
         let zones = zones(&config, &self.parts.engine).map_err(StartError::Zones)?;
         self.parts.engine.set_token_keys(token_keys(&config));
+        log_changes(&self.parts.engine.set_registration(registration(&config), now));
         self.parts.handler.replace(zones, dns_options(&config));
         let tls = show_http(&config, &self.parts.certificates);
         self.parts.http.replace_options(http::Options { tls, ..http_options(&config) });

@@ -32,11 +32,12 @@ pub mod session;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 use tokio::task::AbortHandle;
 use tracing::warn;
 
@@ -87,6 +88,8 @@ pub struct Options {
     pub queue: usize,
     /// How long a start waits for the states of peers.
     pub wait: Duration,
+    /// Where backends may be that register; `None`: none may.
+    pub register: Option<Vec<IpNet>>,
 }
 
 /// Who is told of states that a peer's word changed.
@@ -101,10 +104,14 @@ pub struct Mirror {
     /// A number that no other process has.
     instance: u64,
     name: ArcSwap<String>,
+    /// Where backends may be that register.
+    register: ArcSwap<Option<Vec<IpNet>>>,
     /// Whether anybody mirrors; until then updates are not looked at.
     is_active: AtomicBool,
     /// Empty until then.
     registers: Mutex<Option<Registers>>,
+    /// How many had left when registers were last looked at.
+    left: AtomicU64,
     links: ArcSwap<Vec<Arc<Link>>>,
     tasks: Mutex<Vec<Task>>,
 }
@@ -127,8 +134,10 @@ impl Mirror {
             changed,
             instance,
             name: ArcSwap::from_pointee(name(None, instance)),
+            register: ArcSwap::default(),
             is_active: AtomicBool::new(false),
             registers: Mutex::new(None),
+            left: AtomicU64::new(0),
             links: ArcSwap::default(),
             tasks: Mutex::default(),
         };
@@ -143,6 +152,7 @@ impl Mirror {
         let name = Arc::new(name(options.name.as_deref(), self.instance));
         self.engine.sign_as(&name);
         self.name.store(Arc::clone(&name));
+        self.register.store(Arc::new(options.register.clone()));
         if !options.peers.is_empty() || self.is_active.load(Ordering::Acquire) {
             self.with_registers(self.clock.now(), |registers| {
                 registers.sign_as(name.as_str().into());
@@ -253,7 +263,8 @@ impl Mirror {
     }
 
     /// Takes what another Athena says; gives what changed, and how many of its words were news of some age.
-    fn take(&self, heard: Vec<Heard>, now: Moment) -> Result<(Vec<Change>, usize), Refusal> {
+    fn take(&self, mut heard: Vec<Heard>, now: Moment) -> Result<(Vec<Change>, usize), Refusal> {
+        self.look_where_they_are(&mut heard);
         let is_there = |said: &Heard| self.is_known(&said.update);
         // A cluster is reconfigured one by one: what one does not know yet, or any more, it passes over. Only who asks for
         // nothing else, or did not stamp it, is told.
@@ -308,6 +319,10 @@ impl Mirror {
             }
             let applied = self.engine.hear(&reports, now)?;
             for (Hearsay { update, at }, stamp) in reports.iter().zip(stamps) {
+                // There was no room for it to register.
+                if self.engine.machine(update.backend.as_str()).is_none() {
+                    continue;
+                }
                 let fields = update.statistics.len() as u64;
                 let words = u64::from(update.feed.is_some()) + u64::from(update.health.is_some());
                 self.metrics.mirror.taken.add(fields + words);

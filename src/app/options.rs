@@ -6,6 +6,7 @@ use std::path::Path;
 use hickory_proto::rr::Name;
 
 use crate::balance::Engine;
+use crate::balance::registration::Registration;
 use crate::balance::token::{TokenKey, TokenKeys};
 use crate::config::{Config, MirrorPeer, Records, Secret};
 use crate::dns::{self, CookieOptions, TcpOptions, ZoneContent, ZoneError, Zones};
@@ -72,6 +73,11 @@ pub fn token_keys(config: &Config) -> TokenKeys {
     }
 }
 
+/// Whether and how backends may register.
+pub fn registration(config: &Config) -> Option<Registration> {
+    config.access.auto_register.as_ref().map(|it| it.rules)
+}
+
 /// How HTTP answers, without TLS.
 pub fn http_options(config: &Config) -> http::Options {
     let (http, access) = (&config.http, &config.access);
@@ -93,6 +99,7 @@ pub fn http_options(config: &Config) -> http::Options {
             admin: gate(&access.admin, &access.admin_key),
             trusted_proxies: access.trusted_proxies.clone(),
         },
+        register: access.auto_register.as_ref().map(|it| it.networks.clone()),
         limits: Limits {
             connections: http.connections,
             connections_per_address: http.connections_per_client,
@@ -118,5 +125,6 @@ pub fn mirror_options(config: &Config) -> mirror::Options {
         name: mirror.name.clone(),
         queue: mirror.queue,
         wait: mirror.wait,
+        register: config.access.auto_register.as_ref().map(|it| it.networks.clone()),
     }
 }

@@ -15,6 +15,7 @@ use arc_swap::ArcSwap;
 use super::gauge::Tally;
 use super::moment::Moment;
 use super::plan::BackendPlan;
+use super::registration::Whereabouts;
 use super::statistics::Statistics;
 use super::status::{BackendStatus, Stated};
 use super::suspicion::Evidence;
@@ -124,6 +125,8 @@ pub struct Backend {
     pub expect: Option<Duration>,
     /// Its places: farm and member.
     pub places: Vec<(usize, usize)>,
+    /// Since when it is here, if nobody configured it: its plan is then what its reports say.
+    pub registered: Option<Moment>,
 }
 
 impl Backend {
@@ -152,6 +155,7 @@ impl Backend {
             returned: None,
             expect: None,
             places: Vec::new(),
+            registered: None,
         }
     }
 
@@ -172,6 +176,26 @@ impl Backend {
         }
         self.publish(machine(&self.plan, addresses));
         true
+    }
+
+    /// Where one that registered is, as its reports say.
+    pub fn whereabouts(&self) -> Whereabouts {
+        Whereabouts { addresses: self.plan.addresses.clone(), port: self.plan.port, is_said: true }
+    }
+
+    /// Takes other addresses and another port, if it is one that registered; gives whether they differ from those it had.
+    pub fn relocate(&mut self, addresses: &[std::net::IpAddr], port: Option<u16>) -> bool {
+        if *self.plan.addresses == *addresses && self.plan.port == port {
+            return false;
+        }
+        (self.plan.addresses, self.plan.port) = (addresses.to_vec(), port);
+        self.publish(machine(&self.plan, addresses));
+        true
+    }
+
+    /// From when on the silence of one that registered counts: the time in which we were away is none.
+    pub fn last_sign(&self) -> Moment {
+        self.last_report.unwrap_or(self.known_since).max(self.registered.unwrap_or_default())
     }
 
     fn publish(&mut self, machine: Machine) {
@@ -297,6 +321,7 @@ impl Backend {
             answers,
             reports: self.reports,
             farms,
+            registered: self.registered,
         }
     }
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::moment::Moment;
 use super::name::Name;
+use super::registration::Whereabouts;
 use super::statistics::Statistics;
 use super::update::{Admin, Feed, Health, Switch};
 
@@ -157,6 +158,8 @@ pub struct BackendMemory {
     pub answers: u64,
     /// How many of them came after its last report.
     pub answers_since_report: u64,
+    /// Where it was, if it registered.
+    pub whereabouts: Option<Whereabouts>,
 }
 
 /// What is remembered of one farm.

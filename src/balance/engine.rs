@@ -7,6 +7,7 @@ mod carry;
 mod durable;
 mod hearsay;
 mod memory;
+mod registration;
 mod reports;
 #[cfg(test)]
 mod tests;
@@ -28,7 +29,8 @@ use super::farm::Farm;
 use super::gauge::{Gauge, Pool};
 use super::moment::Moment;
 use super::name::Name;
-use super::plan::{FarmPlan, Plan, PlanError};
+use super::plan::{FarmPlan, MemberPlan, Plan, PlanError};
+use super::registration::Pattern;
 use super::status::{BackendStatus, Change, FarmStatus, Source, Stated};
 use super::update::{Refusal, Switch, Update};
 use super::view::Machine;
@@ -47,10 +49,16 @@ pub struct Engine {
     started: Moment,
 }
 
-#[derive(Default)]
+type Machines = HashMap<Name, Arc<ArcSwap<Machine>>>;
+
 struct Roster {
-    farms: HashMap<Name, Arc<Farm>>,
-    machines: HashMap<Name, Arc<ArcSwap<Machine>>>,
+    farms: Arc<HashMap<Name, Arc<Farm>>>,
+    /// Those that are configured.
+    machines: Arc<Machines>,
+    /// Those that registered.
+    registered: Machines,
+    /// Whose names fit may register.
+    patterns: Arc<[Pattern]>,
 }
 
 /// What the engine counts beside each farm and backend.
@@ -77,6 +85,7 @@ struct Truth {
     common: Arc<Common>,
     /// What people decided.
     ledger: durable::Ledger,
+    registry: registration::Registry,
 }
 
 /// What the agenda asks to look at.
@@ -88,11 +97,16 @@ enum Look {
     SlowStart(u32),
     /// A farm with a suspect whose time is over.
     Suspicion(u32),
+    /// Whether somebody who registered was silent for too long.
+    Registration,
 }
 
 /// The truth about one farm.
 struct FarmTruth {
+    /// Its members are all there are, those that registered included.
     plan: FarmPlan,
+    /// Those that the plan names.
+    named: Vec<MemberPlan>,
     farm: Arc<Farm>,
     algorithm: Box<dyn Algorithm>,
     pool: Arc<Pool>,
@@ -225,7 +239,9 @@ impl Engine {
 
     /// The facts of the backend of this name, in any letter case. Takes no lock.
     pub fn machine(&self, name: &str) -> Option<Arc<Machine>> {
-        find(&self.roster.load().machines, name).map(|machine| machine.load_full())
+        let roster = self.roster.load();
+        let machine = find(&roster.machines, name).or_else(|| find(&roster.registered, name));
+        machine.map(|machine| machine.load_full())
     }
 
     /// Checks all updates, then carries out all of them, or none. The next query sees them. Never waits, unless one
@@ -236,7 +252,7 @@ impl Engine {
             return self.decide(updates, now);
         }
         let mut truth = self.lock();
-        self.check(&truth, updates)?;
+        self.check(&mut truth, updates)?;
         Ok(self.carry_out(&mut truth, updates, now))
     }
 
@@ -259,6 +275,7 @@ impl Engine {
         let mut truth = self.lock();
         truth.look(now);
         truth.refresh(now);
+        self.show_roster(&mut truth);
         let next = truth.agenda.peek().map(|entry| entry.0.0);
         truth.promised = next;
         Expired { changes: std::mem::take(&mut truth.changes), next }
@@ -326,9 +343,14 @@ impl Engine {
 impl Truth {
     fn roster(&self) -> Roster {
         let machine = |backend: &Backend| (backend.plan.name.clone(), Arc::clone(&backend.published));
+        let configured = &self.backends[..self.registry.configured];
+        let (registered, patterns) = self.registered_roster();
+        let farms = self.farms.iter().map(|farm| (farm.plan.name.clone(), Arc::clone(&farm.farm)));
         Roster {
-            farms: self.farms.iter().map(|farm| (farm.plan.name.clone(), Arc::clone(&farm.farm))).collect(),
-            machines: self.backends.iter().map(machine).collect(),
+            farms: Arc::new(farms.collect()),
+            machines: Arc::new(configured.iter().map(machine).collect()),
+            registered,
+            patterns,
         }
     }
 

@@ -17,6 +17,7 @@
 //! | [`algorithm`] | the rules, one file each |
 //! | [`token`], [`sticky`] | sticky tokens and KEYs, and who is given for them |
 //! | [`again`], [`suspicion`] | second tries, and what they say of a member |
+//! | [`registration`] | backends that nobody configured, and the patterns that let them in |
 //! | [`common`] | what the farms of an engine share |
 //! | [`name`], [`statistics`], [`moment`], [`random`] | the words the others are written in |
 
@@ -33,6 +34,7 @@ pub mod moment;
 pub mod name;
 pub mod plan;
 pub mod random;
+pub mod registration;
 pub mod sight;
 pub mod slot;
 pub mod statistics;

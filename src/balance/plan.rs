@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::algorithm::{AlgorithmSpec, Params};
 use super::load::Formula;
 use super::name::Name;
+use super::registration::MemberPattern;
 
 /// Backends and farms, complete.
 #[derive(Debug, Clone, Default)]
@@ -46,6 +47,8 @@ pub struct FarmPlan {
     pub name: Name,
     /// Its members, in the order that `failover` follows.
     pub members: Vec<MemberPlan>,
+    /// Where in that list backends stand that register, in the order of their places.
+    pub patterns: Vec<MemberPattern>,
     /// The rule that chooses.
     pub algorithm: &'static AlgorithmSpec,
     /// The rule's parameters.
@@ -83,6 +86,7 @@ impl FarmPlan {
         Self {
             name,
             members,
+            patterns: Vec::new(),
             algorithm,
             params: Params::default(),
             load: Formula::default(),

@@ -54,6 +54,8 @@ pub struct BackendStatus {
     pub reports: u64,
     /// The farms it is a member of.
     pub farms: Vec<Name>,
+    /// Since when it is here, if it registered and nobody configured it.
+    pub registered: Option<Moment>,
 }
 
 impl BackendStatus {
@@ -147,7 +149,7 @@ impl std::fmt::Display for Source {
 pub struct Change {
     /// Whose state.
     pub subject: Subject,
-    /// Which one: `admin`, `health`, `feed`, `weight`, `trust`, `switch`, `source`, `addresses`.
+    /// Which one: `admin`, `health`, `feed`, `weight`, `trust`, `switch`, `source`, `addresses`, `registration`.
     pub axis: &'static str,
     /// What it was.
     pub from: String,

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::name::Name;
+use super::registration::Whereabouts;
 use super::statistics::{Amount, StatisticName};
 
 /// Administrative state of a backend: set by people and scripts only.
@@ -106,6 +107,8 @@ pub struct BackendUpdate {
     pub admin: Option<Admin>,
     /// `w`
     pub weight: Option<WeightChange>,
+    /// `A`, `P`: where it is, if nobody configured it.
+    pub whereabouts: Option<Whereabouts>,
 }
 
 impl BackendUpdate {
@@ -119,6 +122,7 @@ impl BackendUpdate {
             feed: None,
             admin: None,
             weight: None,
+            whereabouts: None,
         }
     }
 
@@ -148,6 +152,16 @@ pub enum Refusal {
     /// No such backend.
     #[error("unknown backend: {0}")]
     UnknownBackend(Name),
+    /// As many backends are registered as may be.
+    #[error(
+        "h: {backend} cannot register: there are {limit} already, and access.auto_register_limit allows no more"
+    )]
+    Full {
+        /// The backend.
+        backend: Name,
+        /// How many may be registered.
+        limit: usize,
+    },
     /// No such farm.
     #[error("unknown farm: {0}")]
     UnknownFarm(Name),

@@ -7,8 +7,10 @@
 mod backends;
 mod fallback;
 mod farms;
+mod members;
 mod mirror;
 mod read;
+mod register;
 mod sections;
 mod tls;
 mod unknown;
@@ -17,14 +19,13 @@ mod zones;
 pub use fallback::farm_label;
 pub use zones::resolve;
 
-use std::net::IpAddr;
-
 use super::effective::effective;
 use super::file::{Node, Origin, Shape, Typed};
 use super::path::Path;
 use super::problem::{Place, Problem, Problems};
 use super::{Config, Shutdown};
 use crate::balance::Plan;
+use crate::balance::registration::is_host_address;
 
 /// Checks everything; gives the configuration, or all that is wrong with it.
 pub fn check(typed: &Typed) -> Result<Config, Problems> {
@@ -43,7 +44,8 @@ pub fn check(typed: &Typed) -> Result<Config, Problems> {
     let shutdown = Shutdown { lameduck: check.duration_in(root, &["shutdown", "lameduck"]) };
     let state_dir = check.state_dir(root);
     let (backends, hosts) = check.backends(root);
-    let farms = check.farms(root, &backends, zones.first().map_or("", |zone| zone.name.as_str()));
+    let zone = zones.first().map_or("", |zone| zone.name.as_str());
+    let farms = check.farms(root, &backends, zone, access.auto_register.is_some());
     let plan = Plan { backends, farms };
 
     let found = std::mem::take(&mut check.found);
@@ -124,16 +126,6 @@ impl<'a> Check<'a> {
                 text: found.text.clone(),
             })
             .collect()
-    }
-}
-
-/// Whether an address may be given to clients: not `0.0.0.0`, not a group.
-fn is_host_address(address: IpAddr) -> Result<(), &'static str> {
-    match address {
-        address if address.is_unspecified() => Err("this address means \"any\""),
-        address if address.is_multicast() => Err("this is a multicast address"),
-        IpAddr::V4(address) if address.is_broadcast() => Err("this is the broadcast address"),
-        _ => Ok(()),
     }
 }
 

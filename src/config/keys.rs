@@ -3,6 +3,7 @@
 //!
 //! To add a key: a line here, its check in `check/`, its field in [`Config`](super::Config).
 
+mod access;
 mod cookie;
 mod dns;
 mod mirror;
@@ -77,7 +78,7 @@ const fn key(name: &'static str, kind: Kind, default: Default, about: &'static s
 }
 
 use self::Default::{Algorithm, Is, Nothing, Required};
-use Kind::{List, Scalar, Secret, Text};
+use Kind::{List, Scalar, Text};
 
 /// Keys of a zone.
 const ZONE: &[Key] = &[
@@ -92,7 +93,8 @@ const FARM: &[Key] = &[
         List,
         Required("[\"app01\"]"),
         "Its backends, in the order that failover follows: names, or { name = \"app01\", weight = 2.0 } to multiply \
-         a backend's weight here.",
+         a backend's weight here. A name with '*' stands for all whose names fit, and for those that register \
+         (access.auto_register).",
     ),
     key("algorithm", Text, Algorithm, "The rule that chooses:"),
     key(
@@ -234,27 +236,7 @@ pub static SECTIONS: &[Section] = &[
             key("idle_timeout", Text, Is("\"60s\""), "A connection that is idle for longer is closed."),
         ],
     },
-    Section {
-        path: &["access"],
-        header: "[access]",
-        about: "Who may do what over HTTP: a client must be in one of these networks and, where there is a key, bring it \
-                or that of a stronger right, as 'Authorization: Bearer KEY' or as k=KEY. Better than here, keys come \
-                from the environment: ATHENA_ACCESS__UPDATE_KEY and so on.",
-        keys: &[
-            key("query", List, Is("[\"0.0.0.0/0\", \"::/0\"]"), "Balance and status."),
-            key("update", List, Is("[\"127.0.0.0/8\", \"::1/128\"]"), "Statistics and health."),
-            key("admin", List, Is("[\"127.0.0.0/8\", \"::1/128\"]"), "States, weights, farms, debug."),
-            key("query_key", Secret, Nothing("\"secret-for-queries\""), "Left out: no key is asked for."),
-            key("update_key", Secret, Nothing("\"secret-for-reports\""), "Left out: no key is asked for."),
-            key("admin_key", Secret, Nothing("\"secret-for-people\""), "Left out: no key is asked for."),
-            key(
-                "trusted_proxies",
-                List,
-                Is("[]"),
-                "Proxies whose X-Forwarded-For is believed. All others count by their own address.",
-            ),
-        ],
-    },
+    access::SECTION,
     mirror::MIRROR,
     cookie::SECTION,
     Section {
@@ -353,7 +335,7 @@ mod tests {
     fn a_path_leads_to_its_key_through_any_name() {
         assert_eq!(find(&["farms", "farm_one", "ttl"]).unwrap().name, "ttl");
         assert_eq!(find(&["zone"]).unwrap().kind, Text);
-        assert_eq!(find(&["access", "admin_key"]).unwrap().kind, Secret);
+        assert_eq!(find(&["access", "admin_key"]).unwrap().kind, Kind::Secret);
         assert!(find(&["farms", "ttl"]).is_none());
         assert!(find(&[]).is_none());
     }

@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::balance::registration::Registration;
 use crate::balance::{Name, Plan};
 use crate::tls::Certificate;
 use file::{Text, Typed};
@@ -178,6 +179,17 @@ pub struct Access {
     pub admin_key: Option<Secret<String>>,
     /// Proxies whose word about the client's address is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether and how backends may register; if they may, there is an `update_key`.
+    pub auto_register: Option<AutoRegister>,
+}
+
+/// How backends register.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AutoRegister {
+    /// How many, and how long.
+    pub rules: Registration,
+    /// Where they may be.
+    pub networks: Vec<IpNet>,
 }
 
 /// Sticky tokens.

@@ -120,6 +120,9 @@ pub enum Denied {
     /// The class has a key and none was brought.
     #[error("{0} access needs a key")]
     NoKey(Class),
+    /// A backend that would register is where none may be.
+    #[error("{0} is in none of access.auto_register_networks")]
+    Register(IpAddr),
     /// The key is another.
     #[error("{0} access is not allowed with this key")]
     WrongKey(Class),

@@ -92,6 +92,8 @@ impl Error {
             Self::Query(_) | Self::Argument { .. } | Self::BodyBroken => StatusCode::BAD_REQUEST,
             Self::Denied { .. } | Self::MultiOff => StatusCode::FORBIDDEN,
             Self::Refused(Refusal::UnknownBackend(_) | Refusal::UnknownFarm(_)) => StatusCode::NOT_FOUND,
+            // Until somebody leaves, or the limit is raised.
+            Self::Refused(Refusal::Full { .. }) => StatusCode::TOO_MANY_REQUESTS,
             // Not the sender's fault: a disk is full or may not be written.
             Self::Refused(Refusal::NotStored(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Refused(_) => StatusCode::BAD_REQUEST,

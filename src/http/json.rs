@@ -54,6 +54,8 @@ pub struct Backend<'a> {
     answers: u64,
     reports: u64,
     farms: Vec<&'a str>,
+    /// Since when it is here, if it registered; `null` if it is configured.
+    registered: Option<Date>,
 }
 
 /// One farm.
@@ -163,6 +165,7 @@ pub fn backend(status: &BackendStatus, now: Moment) -> Backend<'_> {
         answers: status.answers,
         reports: status.reports,
         farms: status.farms.iter().map(|farm| farm.as_str()).collect(),
+        registered: status.registered.map(date),
     }
 }
 

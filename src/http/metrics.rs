@@ -2,6 +2,7 @@
 
 pub mod exposition;
 mod mirror;
+mod registration;
 
 use std::sync::Arc;
 
@@ -81,6 +82,7 @@ fn write_whole(state: &State, out: &mut Exposition) {
         .sample(&[("outcome", "malformed")], tokens.malformed);
     out.counter("athena_updates_refused", "Updates refused, for whatever reason.")
         .sample(&[], counts.refused);
+    registration::write(&state.engine.registration_counts(), out);
 }
 
 fn write_dns(dns: &DnsMetrics, out: &mut Exposition) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use rustls::ServerConfig;
 
 use super::access::Access;
@@ -26,6 +27,8 @@ pub struct Options {
     pub cookie: Option<String>,
     /// Who may do what.
     pub access: Access,
+    /// Where backends may be that register; `None`: none may. If some may, there is a key for updates.
+    pub register: Option<Vec<IpNet>>,
     /// What one client may take.
     pub limits: Limits,
 }
@@ -41,6 +44,7 @@ impl Default for Options {
             tls: None,
             cookie: None,
             access: Access::default(),
+            register: None,
             limits: Limits::default(),
         }
     }

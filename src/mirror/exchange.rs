@@ -1,6 +1,8 @@
 //! States written for those who ask, and the states of others read and compared with ours.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 
 use super::Mirror;
 use super::link::{Link, Trouble};
@@ -26,6 +28,7 @@ pub struct Exchanged {
 impl Mirror {
     /// Who we are, and a sum over what we hold.
     pub fn greeting(&self, now: Moment) -> Greeting {
+        self.forget_who_left();
         let decisions = self.engine.decisions().iter().fold(0, |sum, record| sum ^ hash_decision(record));
         let digest = decisions ^ self.with_registers(now, |registers| registers.digest());
         Greeting { name: self.name.load().to_string(), instance: self.instance, digest }
@@ -95,6 +98,8 @@ impl Mirror {
         let mut taken = 0;
         for heard in state {
             // Who is unknown here is passed over.
+            let mut heard = heard;
+            self.look_where_they_are(&mut heard);
             let known = heard.into_iter().filter(|heard| self.is_known(&heard.update)).collect();
             let (changes, news) = self.take(known, now).map_err(|why| Trouble::NotTaken(why.to_string()))?;
             taken += news;
@@ -116,10 +121,35 @@ impl Mirror {
         Ok(())
     }
 
-    /// Whether what it is about is configured here.
+    /// Takes the whereabouts out of what was heard where they are of no use here: nobody may register, or not there.
+    pub(super) fn look_where_they_are(&self, heard: &mut [Heard]) {
+        let networks = self.register.load();
+        let within = |address: &IpAddr| networks.iter().flatten().any(|network| network.contains(address));
+        for said in heard {
+            if let Update::Backend(update) = &mut said.update {
+                update.whereabouts.take_if(|at| !at.addresses.iter().all(within));
+            }
+        }
+    }
+
+    /// Forgets what those said who have left since this was last called.
+    pub(super) fn forget_who_left(&self) {
+        let left = self.engine.registration_counts().left;
+        if self.left.swap(left, Ordering::Relaxed) != left {
+            self.with_registers(self.clock.now(), |registers| {
+                registers.retain(|backend| self.engine.machine(backend.as_str()).is_some());
+            });
+        }
+    }
+
+    /// Whether what it is about is here, or may come.
     pub(super) fn is_known(&self, update: &Update) -> bool {
         match update {
-            Update::Backend(update) => self.engine.machine(update.backend.as_str()).is_some(),
+            Update::Backend(update) => {
+                let name = update.backend.as_str();
+                let may_come = || update.whereabouts.is_some() && self.engine.may_register(name);
+                self.engine.machine(name).is_some() || may_come()
+            }
             Update::Farm(update) => self.engine.farm(update.farm.as_str()).is_some(),
         }
     }

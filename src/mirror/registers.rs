@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use crate::balance::durable::{Durable, Memory, Stamp};
 use crate::balance::random::mix;
+use crate::balance::registration::Whereabouts;
 use crate::balance::statistics::{Amount, StatisticName};
 use crate::balance::update::{BackendUpdate, Feed, Health};
 use crate::balance::{Moment, Name};
@@ -26,6 +27,8 @@ enum Said {
     Feed(Feed),
     Health(Health),
     Statistic(StatisticName, f64),
+    /// Where it is, of one that registered.
+    Whereabouts(Whereabouts),
 }
 
 #[derive(Debug, Clone)]
@@ -70,6 +73,7 @@ impl Registers {
             report.statistics = statistics.map(|(name, value)| (name.clone(), Amount::Set(value))).collect();
             report.health = Some(backend.health);
             report.feed = Some(if backend.left { Feed::Out } else { Feed::In });
+            report.whereabouts = backend.whereabouts.clone();
             let stamp = Stamp { at, by: Arc::clone(&registers.by) };
             registers.learn(&report, &stamp, at);
         }
@@ -196,6 +200,7 @@ impl Register {
         let field = match &self.said {
             Said::Feed(_) => "i",
             Said::Health(_) => "v",
+            Said::Whereabouts(_) => "A",
             Said::Statistic(name, _) => name.as_str(),
         };
         hash(&[backend.as_str(), field, &self.stamp.by], self.stamp.at)
@@ -223,7 +228,9 @@ fn hash(words: &[&str], at: Moment) -> u64 {
 impl Said {
     fn is_same_field(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Feed(_), Self::Feed(_)) | (Self::Health(_), Self::Health(_)) => true,
+            (Self::Feed(_), Self::Feed(_))
+            | (Self::Health(_), Self::Health(_))
+            | (Self::Whereabouts(_), Self::Whereabouts(_)) => true,
             (Self::Statistic(name, _), Self::Statistic(other, _)) => name == other,
             _ => false,
         }
@@ -233,6 +240,7 @@ impl Said {
         match self {
             Self::Feed(_) => report.feed.is_some(),
             Self::Health(_) => report.health.is_some(),
+            Self::Whereabouts(_) => report.whereabouts.is_some(),
             Self::Statistic(name, _) => report.statistics.iter().any(|(other, _)| other == name),
         }
     }
@@ -241,13 +249,15 @@ impl Said {
         match self {
             Self::Feed(feed) => report.feed = Some(*feed),
             Self::Health(health) => report.health = Some(*health),
+            Self::Whereabouts(whereabouts) => report.whereabouts = Some(whereabouts.clone()),
             Self::Statistic(name, value) => report.statistics.push((name.clone(), Amount::Set(*value))),
         }
     }
 }
 
 fn fields(report: &BackendUpdate) -> Vec<Said> {
-    let words = [report.feed.map(Said::Feed), report.health.map(Said::Health)];
+    let whereabouts = report.whereabouts.clone().map(Said::Whereabouts);
+    let words = [report.feed.map(Said::Feed), report.health.map(Said::Health), whereabouts];
     let statistics = report.statistics.iter();
     let statistics = statistics.map(|(name, amount)| Said::Statistic(name.clone(), amount.number()));
     words.into_iter().flatten().chain(statistics).collect()

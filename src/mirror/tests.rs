@@ -22,8 +22,14 @@ fn mirror(name: &str, count: usize) -> Arc<Mirror> {
     let plan = Plan { backends: (0..count).map(backend).collect(), farms: Vec::new() };
     let engine = Arc::new(Engine::new(plan, clock.now()).unwrap());
     let mirror = Mirror::new(engine, Arc::default(), clock, Box::new(|_| ()));
-    let options =
-        Options { peers: Vec::new(), key: None, name: Some(name.into()), queue: 9, wait: Duration::ZERO };
+    let options = Options {
+        peers: Vec::new(),
+        key: None,
+        name: Some(name.into()),
+        queue: 9,
+        wait: Duration::ZERO,
+        register: None,
+    };
     mirror.follow(&options, None);
     mirror
 }

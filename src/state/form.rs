@@ -3,11 +3,14 @@
 //! A decision stands under its axis and name as `{"setting":{"weight":{"weight":2.5,"configured":1.0}},"at":…,"by":…}`;
 //! moments are nanoseconds since the Unix epoch. What does not fit this form is named and refused.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::balance::Name;
 use crate::balance::durable::{Axis, BackendMemory, Durable, FarmMemory, Memory, Override, Setting, Stamp};
 use crate::balance::moment::Moment;
+use crate::balance::registration::Whereabouts;
 use crate::balance::statistics::{Amount, StatisticName, Statistics};
 use crate::balance::update::{Admin, Feed, Health, Switch, is_weight};
 
@@ -54,6 +57,9 @@ struct BackendForm {
     reports: u64,
     answers: u64,
     answers_since_report: u64,
+    /// Of one that registered: its addresses, and its port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    whereabouts: Option<(Vec<IpAddr>, Option<u16>)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -165,6 +171,7 @@ fn backend_form(backend: &BackendMemory) -> BackendForm {
         reports: backend.reports,
         answers: backend.answers,
         answers_since_report: backend.answers_since_report,
+        whereabouts: backend.whereabouts.as_ref().map(|at| (at.addresses.clone(), at.port)),
     }
 }
 
@@ -188,6 +195,7 @@ fn backend(form: BackendForm) -> Result<BackendMemory, String> {
         reports: form.reports,
         answers: form.answers,
         answers_since_report: form.answers_since_report,
+        whereabouts: form.whereabouts.map(|(addresses, port)| Whereabouts { addresses, port, is_said: true }),
     })
 }
 

@@ -10,6 +10,7 @@ use redb::{Database, ReadableDatabase, TableDefinition};
 use super::*;
 use crate::balance::Moment;
 use crate::balance::durable::{BackendMemory, FarmMemory, Override, Setting, Stamp};
+use crate::balance::registration::Whereabouts;
 use crate::balance::statistics::{Amount, StatisticName, Statistics};
 use crate::balance::update::{Admin, Feed, Health, Switch};
 
@@ -43,6 +44,7 @@ fn memory() -> Memory {
     for (name, value) in [("l", 2.0f64.sqrt()), ("queue", 1e300), ("c", 0.0)] {
         statistics.change(&StatisticName::parse(name).unwrap(), Amount::Set(value));
     }
+    let addresses = vec!["10.0.0.1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
     let heard = BackendMemory {
         name: name("app01"),
         statistics,
@@ -56,6 +58,7 @@ fn memory() -> Memory {
         reports: 12,
         answers: 345,
         answers_since_report: 6,
+        whereabouts: Some(Whereabouts { addresses, port: Some(8080), is_said: true }),
     };
     let silent = BackendMemory {
         name: name("app02"),

@@ -63,6 +63,12 @@ story! {
 }
 
 story! {
+    registration,
+    "[access]\nauto_register = true\nauto_register_limit = 0\nauto_register_leave = \"0s\"\nauto_register_networks = [\"10.0.0.1/8\"]\n[farms.f]\nmembers = [\"web-*\"]\n",
+    "[access]\nauto_register = 100\nauto_registr = true\n[backends.web-1]\naddress = \"10.0.0.1\"\n[farms.f]\nmembers = [\"web-*\", \"web-1\", \"WEB-*\", \"db-*\", \"w.*\", { name = \"*\", weight = 0 }]\n",
+}
+
+story! {
     mirrors,
     "[mirror]\npeers = [\"10.0.0.2:8053\", \"https://ns2\", \"http://ns2:8053\", \"http://NS2:8053/ath\", 5, \"http://ns2:0\"]\nkey = \"with space\"\nname = \"ns 1\"\nqueue = 0\nwait = 5\nreadyness = 1\n",
 }

@@ -21,6 +21,7 @@ mod mirror;
 mod monitor;
 mod proxies;
 mod readme;
+mod registration;
 mod reload;
 mod scenario;
 mod simulate;

@@ -4,7 +4,8 @@
 //!
 //! | step | what it does |
 //! | --- | --- |
-//! | `REPORT h=app01,l=9` | `update/phys` by this query string, from loopback |
+//! | `REPORT h=app01,l=9` | `update/phys` by this query string, from loopback; it must be taken |
+//! | `REFUSED h=app01,l=x` | the same, but it is refused; `EXPECT TEXT` says why |
 //! | `FARM n=farm_one,s=off` | `update/farm` |
 //! | `ELAPSE 16s` | lets virtual time pass, waking the engine whenever it asks to be woken |
 //! | `QUERY farm_one A x30` | DNS queries, relative to `athena.`, as many as `x` says |
@@ -69,6 +70,7 @@ impl World {
         let now = Moment::from_unix(Duration::from_secs(1_800_000_000));
         let engine = Arc::new(Engine::new(config.plan.clone(), now).unwrap());
         engine.set_token_keys(app::token_keys(&config));
+        engine.set_registration(app::registration(&config), now);
         let metrics = Arc::new(Metrics::default());
         let zones = app::zones(&config, &engine).unwrap();
         let handler =
@@ -104,6 +106,10 @@ impl World {
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         match verb {
             "REPORT" => assert_eq!(self.ask(Kind::UpdatePhys, rest), "ok\n"),
+            "REFUSED" => {
+                self.text = self.ask(Kind::UpdatePhys, rest);
+                assert_ne!(self.text, "ok\n");
+            }
             "FARM" => assert_eq!(self.ask(Kind::UpdateFarm, rest), "ok\n"),
             "ELAPSE" => self.elapse(span(rest)),
             "QUERY" => self.query(rest),
@@ -181,6 +187,9 @@ impl World {
         self.changes.lock().unwrap().extend(reloaded.changes.iter().map(|change| change.to_string()));
         let zones = app::zones(&config, &self.engine).unwrap();
         self.engine.set_token_keys(app::token_keys(&config));
+        let left = self.engine.set_registration(app::registration(&config), self.now);
+        self.changes.lock().unwrap().extend(left.iter().map(|change| change.to_string()));
+        self.state.replace_options(app::http_options(&config));
         self.handler.replace(zones, app::dns_options(&config));
     }
 

@@ -10,6 +10,7 @@
 //! probabilities are worked out when a 64th of the members has reported, by sorting. Not when: members can be counted
 //! on one hand: it draws at random, which counting rules beat.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 
@@ -24,6 +25,8 @@ const LATE: f64 = 16.0;
 const PARTS: usize = 64;
 /// Reports over which the answers between two reports are averaged, a member.
 const MEMORY: f64 = 16.0;
+/// Members that may be remembered beyond those who are there.
+const SPARE: usize = 64;
 
 pub const SPEC: AlgorithmSpec = AlgorithmSpec {
     name: "interpreted",
@@ -53,6 +56,19 @@ struct Learned {
     selectors: Vec<Weak<Shared>>,
 }
 
+impl Learned {
+    /// Forgets who is gone, once those are as many as the others: members may come and go under ever new names.
+    fn tidy(&mut self) {
+        let selectors: Vec<_> = self.selectors.iter().filter_map(Weak::upgrade).collect();
+        let most = selectors.iter().map(|shared| shared.candidates.len()).max().unwrap_or(0);
+        if self.tallies.len() > 2 * most + SPARE {
+            let present = selectors.iter().flat_map(|shared| shared.candidates.iter());
+            let present: HashSet<u64> = present.map(|candidate| candidate.seed).collect();
+            self.tallies.retain(|seed, _| present.contains(seed));
+        }
+    }
+}
+
 impl Interpreted {
     fn lock(&self) -> MutexGuard<'_, Learned> {
         self.learned.lock().unwrap_or_else(PoisonError::into_inner)
@@ -70,6 +86,7 @@ impl Algorithm for Interpreted {
         });
         learned.selectors.retain(|selector| selector.strong_count() > 0);
         learned.selectors.push(Arc::downgrade(&shared));
+        learned.tidy();
         Box::new(Prepared(shared))
     }
 

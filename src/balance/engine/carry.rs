@@ -9,15 +9,17 @@ use super::super::farm::Farm;
 use super::super::gauge::{Gauge, Gauges, Pool};
 use super::super::moment::Moment;
 use super::super::name::Name;
-use super::super::plan::{FarmPlan, Plan, PlanError};
+use super::super::plan::{FarmPlan, MemberPlan, Plan, PlanError};
+use super::super::registration::enlist;
 use super::super::status::{Source, Stated};
 use super::super::update::Switch;
 use super::super::view::{Selectors, View, ViewSource};
+use super::registration::Registry;
 use super::trust::Trust;
 use super::{FarmTruth, Place, Truth, durable, views};
 
 /// Gauges by farm and backend, each with the statistic that the formula missed.
-type Kept = HashMap<(Name, Name), (Arc<Gauge>, Option<String>)>;
+pub(super) type Kept = HashMap<(Name, Name), (Arc<Gauge>, Option<String>)>;
 
 /// Builds the truth of a plan, taking from `old` whatever keeps its name. `old` is untouched if the plan is refused,
 /// and to be thrown away if it is not.
@@ -31,9 +33,10 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
     // So that loads and what was handed out since go on.
     let mut kept = Kept::new();
     let common = old.as_ref().map_or_else(|| Arc::new(Common::default()), |old| Arc::clone(&old.common));
-    let mut ledger = durable::Ledger::default();
+    let (mut ledger, mut registry) = (durable::Ledger::default(), Registry::default());
     if let Some(old) = old {
         ledger = std::mem::take(&mut old.ledger);
+        registry = Registry::after(&old.registry);
         let backends = std::mem::take(&mut old.backends);
         for farm in std::mem::take(&mut old.farms) {
             for place in &farm.members {
@@ -47,17 +50,34 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
 
     // Those of neighbours in the configuration are neighbours in memory.
     let mut gauges = Gauges::default();
-    let backends: Vec<Backend> = plan
+    let mut backends: Vec<Backend> = plan
         .backends
         .into_iter()
         .map(|backend| match old_backends.remove(&backend.name) {
             Some(mut known) => {
                 known.replan(backend);
+                // If it registered, the configuration is the one to say where it is from now on.
+                known.registered = None;
                 known
             }
             None => Backend::new(backend, gauges.tally(), now),
         })
         .collect();
+    registry.configured = backends.len();
+    registry.farms = (0..plan.farms.len()).filter(|&farm| !plan.farms[farm].patterns.is_empty()).collect();
+    let mut gone = Vec::new();
+    let mut registered: Vec<Backend> =
+        old_backends.into_values().filter(|backend| backend.registered.is_some()).collect();
+    registered.sort_by(|one, other| one.plan.name.cmp(&other.plan.name));
+    for mut backend in registered {
+        if registry.farms.iter().any(|&farm| plan.farms[farm].admits(&backend.plan.name)) {
+            backend.replan(backend.plan.clone());
+            backends.push(backend);
+        } else {
+            registry.counts.left += 1;
+            gone.push(backend);
+        }
+    }
     let backend_index: HashMap<Name, usize> =
         backends.iter().enumerate().map(|(index, backend)| (backend.plan.name.clone(), index)).collect();
     let farm_index: HashMap<Name, usize> =
@@ -75,12 +95,23 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
         changes: Vec::new(),
         common,
         ledger,
+        registry,
     };
+    let registered = truth.registered_names();
     for (plan, rank) in plan.farms.into_iter().zip(ranks) {
         let old = old_farms.remove(&plan.name);
-        let farm = truth.farm(plan, rank, old, (&kept, &mut gauges), now);
+        let farm = truth.farm(plan, rank, old, (&kept, &mut gauges), &registered, now);
         truth.farms.push(farm);
     }
+    for backend in gone {
+        let from = backend.whereabouts().to_string();
+        truth.note_registration(
+            &backend.plan.name,
+            [&from, "absent"],
+            "no farm names it by pattern any more",
+        );
+    }
+    truth.watch_all_registered();
     truth.common.enrol(truth.farms.iter().map(|farm| &farm.farm));
     truth.connect();
     truth.abide(now);
@@ -90,14 +121,19 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
 }
 
 impl Truth {
-    fn farm(
+    /// A farm by this plan, with those of `registered` that a pattern of it fits; `old` is the same farm before.
+    pub(super) fn farm(
         &self,
         plan: FarmPlan,
         rank: usize,
         old: Option<FarmTruth>,
         (kept, gauges): (&Kept, &mut Gauges),
+        registered: &[Name],
         now: Moment,
     ) -> FarmTruth {
+        let members = enlist(&plan.members, &plan.patterns, registered);
+        let named = plan.members;
+        let plan = FarmPlan { members, ..plan };
         let same_load = old.as_ref().is_some_and(|old| old.plan.load == plan.load);
         let pool = old.as_ref().map_or_else(|| Arc::new(Pool::default()), |old| Arc::clone(&old.pool));
         let place = |member: &super::super::plan::MemberPlan| {
@@ -138,6 +174,7 @@ impl Truth {
         };
         FarmTruth {
             plan,
+            named,
             farm,
             algorithm,
             pool,
@@ -252,14 +289,15 @@ pub(super) fn summary(old: &Truth, plan: &Plan) -> Vec<String> {
     for farm in &plan.farms {
         match old.farm_index.get(&farm.name) {
             None => tell("farm", &farm.name, "added"),
-            Some(&index) if !same_farm(&old.farms[index].plan, farm) => tell("farm", &farm.name, "changed"),
+            Some(&index) if !same_farm(&old.farms[index], farm) => tell("farm", &farm.name, "changed"),
             Some(_) => {}
         }
     }
     let backends: std::collections::HashSet<&Name> =
         plan.backends.iter().map(|backend| &backend.name).collect();
     let farms: std::collections::HashSet<&Name> = plan.farms.iter().map(|farm| &farm.name).collect();
-    for backend in old.backends.iter().filter(|backend| !backends.contains(&backend.plan.name)) {
+    let configured = &old.backends[..old.registry.configured];
+    for backend in configured.iter().filter(|backend| !backends.contains(&backend.plan.name)) {
         tell("backend", &backend.plan.name, "removed");
     }
     for farm in old.farms.iter().filter(|farm| !farms.contains(&farm.plan.name)) {
@@ -268,12 +306,13 @@ pub(super) fn summary(old: &Truth, plan: &Plan) -> Vec<String> {
     lines
 }
 
-fn same_farm(old: &FarmPlan, new: &FarmPlan) -> bool {
+fn same_farm(old: &FarmTruth, new: &FarmPlan) -> bool {
     // A plan's parts compare; its rule does by name.
-    let parts = |plan: &FarmPlan| {
+    let parts = |plan: &FarmPlan, members: &[MemberPlan]| {
         let FarmPlan {
             name: _,
-            members,
+            members: _,
+            patterns,
             algorithm,
             params,
             load,
@@ -288,9 +327,9 @@ fn same_farm(old: &FarmPlan, new: &FarmPlan) -> bool {
             suspicion,
         } = plan.clone();
         (
-            (members, algorithm.name, params, load, ttl, answers),
+            (members.to_vec(), patterns, algorithm.name, params, load, ttl, answers),
             (expect_update, fallback, fallback_off, last_resort, min_available, slow_start, suspicion),
         )
     };
-    parts(old) == parts(new)
+    parts(&old.plan, &old.named) == parts(new, &new.members)
 }

@@ -2,8 +2,9 @@
 //!
 //! A decision takes its turn: check, keep, carry out, and only then the next one. So the order on disk is the order
 //! in memory, and while a disk is slow, reports and queries go on: the lock around the truth is not held. Nothing that
-//! was checked can have become wrong in between, because only a reload changes who exists, and it takes its turn too.
-//! (A report may have brought new names of statistics; then a backend has for once a few more than the limit.)
+//! was checked can have become wrong in between, because only a reload changes who is configured, and it takes its turn too.
+//! (A report may have brought new names of statistics; then a backend has for once a few more than the limit. One that
+//! registered may have left, or the last place been taken; then what people decided counts when it comes back.)
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -100,8 +101,8 @@ impl Engine {
     pub(super) fn decide(&self, updates: &[Update], now: Moment) -> Result<Applied, Refusal> {
         let _turn = self.administration.turn();
         let (records, changed) = {
-            let truth = self.lock();
-            self.check(&truth, updates)?;
+            let mut truth = self.lock();
+            self.check(&mut truth, updates)?;
             let records = truth.decisions(updates, now);
             let changed = truth.ledger.changed(&records);
             (records, changed)
@@ -222,19 +223,30 @@ impl Truth {
     pub(super) fn abide(&mut self, now: Moment) {
         let mut records: Vec<Durable> = self.ledger.records.values().cloned().collect();
         records.sort_by(|a, b| (a.axis(), &a.name).cmp(&(b.axis(), &b.name)));
-        for record in records {
-            let configured = self.configured_weight(&record.name);
-            match (record.setting, configured) {
-                (Setting::Weight(Some(before)), Some(configured)) if before.configured != configured => {
-                    let overruled = self.ledger.decide(&record.name, Setting::Weight(None), now);
-                    let from = before.configured;
-                    let why = format!("the configuration wins: it changed from {from} to {configured} since");
-                    self.enact(&overruled, &why, now);
-                    self.ledger.enter(overruled.clone());
-                    self.ledger.overruled.push(overruled);
-                }
-                _ => self.enact(&record, "as it was decided before", record.stamp.at),
+        records.iter().for_each(|record| self.abide_by(record, now));
+    }
+
+    /// The same for the decisions on one backend, which was not there before.
+    pub(super) fn abide_for(&mut self, backend: &Name, now: Moment) {
+        for axis in [Axis::Admin, Axis::Mark, Axis::Weight] {
+            if let Some(record) = self.ledger.get(axis, backend).cloned() {
+                self.abide_by(&record, now);
             }
+        }
+    }
+
+    fn abide_by(&mut self, record: &Durable, now: Moment) {
+        let configured = self.configured_weight(&record.name);
+        match (record.setting, configured) {
+            (Setting::Weight(Some(before)), Some(configured)) if before.configured != configured => {
+                let overruled = self.ledger.decide(&record.name, Setting::Weight(None), now);
+                let from = before.configured;
+                let why = format!("the configuration wins: it changed from {from} to {configured} since");
+                self.enact(&overruled, &why, now);
+                self.ledger.enter(overruled.clone());
+                self.ledger.overruled.push(overruled);
+            }
+            _ => self.enact(record, "as it was decided before", record.stamp.at),
         }
     }
 

@@ -20,18 +20,18 @@ pub struct Hearsay {
 }
 
 impl Engine {
-    /// Takes reports that another Athena took, all or none. Backends that are not configured here are passed over.
-    /// Never waits.
+    /// Takes reports that another Athena took, all or none. Backends that are not configured here are passed over, unless
+    /// they are alive and may register here too. Never waits.
     pub fn hear(&self, reports: &[Hearsay], now: Moment) -> Result<Applied, Refusal> {
         let mut truth = self.lock();
-        let known = |report: &&Hearsay| truth.backend_index.contains_key(&report.update.backend);
-        let known: Vec<&Hearsay> = reports.iter().filter(known).collect();
+        let known: Vec<&Hearsay> = reports.iter().filter(|report| truth.is_for_us(report, now)).collect();
         let check = known.iter().try_for_each(|report| truth.check_backend(&report.update));
         check.inspect_err(|_| self.count_refused())?;
         for report in &known {
             truth.hear(report, now);
         }
         truth.refresh(now);
+        self.show_roster(&mut truth);
         self.wake_if_sooner(&truth);
         let signs = known.iter().filter(|report| report.update.feed.is_some()).count();
         self.counters.reports.fetch_add(signs as u64, std::sync::atomic::Ordering::Relaxed);
@@ -53,16 +53,25 @@ impl Engine {
             Some(_) if backend.left => Feed::Out,
             Some(_) => Feed::In,
         });
+        // With each report, so that whoever hears any of them can let it register.
+        outcome.whereabouts = backend.registered.map(|_| backend.whereabouts());
         Some(outcome)
     }
 }
 
 impl Truth {
+    fn is_for_us(&self, report: &Hearsay, now: Moment) -> bool {
+        let is_fresh = || self.registry.rules.is_some_and(|rules| now.since(report.at) <= rules.silence);
+        let lives = || report.update.feed.is_some() && is_fresh();
+        self.backend_index.contains_key(&report.update.backend)
+            || (lives() && self.would_register(&report.update))
+    }
+
     fn hear(&mut self, report: &Hearsay, now: Moment) {
-        let Some(&index) = self.backend_index.get(&report.update.backend) else { return };
-        let was_in_service = self.is_in_service(index);
         // Nobody reports from the future.
         let at = report.at.min(now);
+        let Some(index) = self.find_or_register(&report.update, at, now) else { return };
+        let was_in_service = self.is_in_service(index);
         if report.update.health.is_some() {
             self.set_health(index, report.update.health, None, now);
         }

@@ -52,6 +52,7 @@ impl Engine {
             truth.read_in(decisions);
             truth.abide(now);
             truth.recall(memory, now);
+            self.show_roster(&mut truth);
             self.wake_if_sooner(&truth);
             (std::mem::take(&mut truth.changes), std::mem::take(&mut truth.ledger.overruled))
         };
@@ -76,6 +77,7 @@ impl super::Backend {
             reports: self.reports,
             answers,
             answers_since_report: answers.saturating_sub(self.answers_at_report),
+            whereabouts: self.registered.map(|_| self.whereabouts()),
         }
     }
 }
@@ -88,6 +90,7 @@ impl Truth {
                 self.farms[index].not_finite += farm.not_finite;
             }
         }
+        self.rejoin(memory, now);
         let mut remembered: HashMap<usize, &BackendMemory> = HashMap::new();
         for backend in &memory.backends {
             if let Some(&index) = self.backend_index.get(&backend.name) {
@@ -102,6 +105,7 @@ impl Truth {
         }
         // What stands on the agenda was reckoned from the start; the last report may be due sooner.
         self.agenda.clear();
+        self.watch_all_registered();
         for farm in &mut self.farms {
             farm.rising = false;
             farm.members.iter_mut().for_each(|place| place.watched = false);

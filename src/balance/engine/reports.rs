@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::super::algorithm::{MemberId, Observation};
 use super::super::load::Worked;
 use super::super::moment::Moment;
-use super::super::statistics::{MAX_KEPT, StatisticName};
+use super::super::statistics::{MAX_KEPT, StatisticName, Statistics};
 use super::super::status::{Change, Subject};
 use super::super::update::{
     Admin, BackendUpdate, FarmUpdate, Feed, Health, Refusal, Switch, Update, WeightChange, is_weight,
@@ -17,8 +17,9 @@ use super::{Applied, Engine, Look, Truth};
 
 impl Engine {
     /// Whether all of a list could be carried out; counts it if not.
-    pub(super) fn check(&self, truth: &Truth, updates: &[Update]) -> Result<(), Refusal> {
-        updates.iter().try_for_each(|update| truth.check(update)).inspect_err(|_| self.count_refused())
+    pub(super) fn check(&self, truth: &mut Truth, updates: &[Update]) -> Result<(), Refusal> {
+        let each = updates.iter().try_for_each(|update| truth.check(update));
+        each.and_then(|()| Self::check_room(truth, updates)).inspect_err(|_| self.count_refused())
     }
 
     /// Carries out a list that was checked, and makes the views follow.
@@ -28,6 +29,7 @@ impl Engine {
             reports += u64::from(truth.carry_out(update, now));
         }
         truth.refresh(now);
+        self.show_roster(truth);
         self.wake_if_sooner(truth);
         self.counters.reports.fetch_add(reports, Relaxed);
         Applied { changes: std::mem::take(&mut truth.changes), records: Vec::new() }
@@ -48,10 +50,12 @@ impl Truth {
 
     pub(super) fn check_backend(&self, update: &BackendUpdate) -> Result<(), Refusal> {
         let name = || update.backend.clone();
-        let Some(&index) = self.backend_index.get(&update.backend) else {
-            return Err(Refusal::UnknownBackend(name()));
+        let none = Statistics::default();
+        let kept = match self.backend_index.get(&update.backend) {
+            Some(&index) => &self.backends[index].statistics,
+            None if self.would_register(update) => &none,
+            None => return Err(Refusal::UnknownBackend(name())),
         };
-        let kept = &self.backends[index].statistics;
         let mut fresh: Vec<&StatisticName> = Vec::new();
         for (statistic, amount) in &update.statistics {
             let argument = || statistic.to_string();
@@ -104,7 +108,7 @@ impl Truth {
     }
 
     fn carry_out_backend(&mut self, update: &BackendUpdate, now: Moment) -> bool {
-        let Some(&index) = self.backend_index.get(&update.backend) else { return false };
+        let Some(index) = self.find_or_register(update, now, now) else { return false };
         let was_available = self.is_in_service(index);
         if let Some(admin) = update.admin {
             self.set_admin(index, admin, BY_AN_OPERATOR, now);
@@ -265,6 +269,7 @@ impl Truth {
                     self.mark_dirty(farm);
                 }
                 Look::Suspicion(farm) => self.forgive(farm as usize, now),
+                Look::Registration => self.look_at_registered(due, now),
                 Look::Silence(farm, member) => {
                     let (farm, member) = (farm as usize, member as usize);
                     self.farms[farm].members[member].watched = false;
@@ -368,4 +373,4 @@ impl Truth {
 const BY_AN_OPERATOR: &str = "set by an operator";
 
 /// Silence counts when it is longer than expected, not when it is as long.
-const TICK: Duration = Duration::from_nanos(1);
+pub(super) const TICK: Duration = Duration::from_nanos(1);

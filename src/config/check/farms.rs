@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use super::super::file::{Node, Origin, Shape};
 use super::super::problem::{did_you_mean, meant};
-use super::{Check, words};
+use super::Check;
 use crate::balance::algorithm::{self, ALGORITHMS, AlgorithmSpec};
 use crate::balance::load::{FUNCTIONS, Formula, FormulaError};
 use crate::balance::name::RESERVED;
-use crate::balance::plan::{BackendPlan, Fallback, FarmPlan, LastResort, MemberPlan, SlowStart};
+use crate::balance::plan::{BackendPlan, Fallback, FarmPlan, LastResort, SlowStart};
 use crate::balance::statistics::StatisticName;
-use crate::balance::update::{MAX_WEIGHT, MIN_WEIGHT};
 use crate::balance::{Name, Plan};
 
 /// Longest time to live (RFC 2181 §8).
@@ -41,26 +40,43 @@ impl<'a> FarmSection<'a> {
 /// What members and fallbacks may name.
 pub struct Known<'k> {
     /// Backends that are defined well.
-    backends: HashSet<&'k str>,
+    pub backends: HashSet<&'k str>,
+    /// The same in the order of their names.
+    pub in_order: Vec<&'k Name>,
     /// All that have a section; what is wrong with them is said elsewhere.
-    sections: HashSet<&'k str>,
+    pub sections: HashSet<&'k str>,
     /// Farms that have a section.
     pub farms: HashSet<&'k str>,
     /// The first zone, with its dot.
     pub zone: &'k str,
+    /// Whether others may register.
+    pub may_register: bool,
 }
 
 #[cfg(test)]
 impl<'k> Known<'k> {
     /// These farms, and no backends.
     pub fn of_farms(farms: HashSet<&'k str>, zone: &'k str) -> Self {
-        Self { backends: HashSet::new(), sections: HashSet::new(), farms, zone }
+        Self {
+            backends: HashSet::new(),
+            in_order: Vec::new(),
+            sections: HashSet::new(),
+            farms,
+            zone,
+            may_register: false,
+        }
     }
 }
 
 impl<'a> Check<'a> {
-    /// All farms.
-    pub fn farms(&mut self, root: Node<'a>, backends: &[BackendPlan], zone: &str) -> Vec<FarmPlan> {
+    /// All farms; a pattern of members that nobody fits is all right if others `may_register`.
+    pub fn farms(
+        &mut self,
+        root: Node<'a>,
+        backends: &[BackendPlan],
+        zone: &str,
+        may_register: bool,
+    ) -> Vec<FarmPlan> {
         let names = |section: &'static str| {
             let node = root.get(section).filter(|node| node.shape() == Shape::Table);
             node.into_iter().flat_map(|node| node.entries())
@@ -68,8 +84,10 @@ impl<'a> Check<'a> {
         let known = Known {
             backends: backends.iter().map(|backend| backend.name.as_str()).collect(),
             sections: names("backends").map(|(name, _)| name).collect(),
+            in_order: backends.iter().map(|backend| &backend.name).collect(),
             farms: names("farms").map(|(name, _)| name).collect(),
             zone,
+            may_register,
         };
         let defaults = root.get("farm_defaults").filter(|node| node.shape() == Shape::Table);
         // The defaults are checked by themselves: nobody may use them yet.
@@ -116,7 +134,8 @@ impl<'a> Check<'a> {
         let hash_bound = section.get("hash_bound").map(|node| self.number(node, 1.0..=1e6));
 
         let mut plan = FarmPlan::new(name?, [], algorithm);
-        plan.members = members;
+        plan.members = members.named;
+        plan.patterns = members.patterns;
         plan.load = load;
         plan.ttl = u32::try_from(ttl).unwrap_or(u32::MAX);
         plan.answers = usize::try_from(answers).unwrap_or(usize::MAX);
@@ -150,66 +169,6 @@ impl<'a> Check<'a> {
     /// A duration, or `"none"`, which takes back what `farm_defaults` says.
     fn span_or_none(&mut self, node: Node<'a>) -> Option<Duration> {
         if node.shape() == Shape::Text("none") { None } else { Some(self.span(node)) }
-    }
-
-    /// Names, or tables of a name and a weight.
-    fn members(&mut self, node: Node<'a>, known: &Known<'_>) -> Vec<MemberPlan> {
-        let items: Vec<_> = match node.shape() {
-            // A single table would be taken for a list of one; that is a slip rather than a wish.
-            Shape::Table => Vec::new(),
-            _ => node.items().collect(),
-        };
-        if items.is_empty() {
-            self.wrong(node, format!("expected a list of backends, found {}", words(node)));
-        }
-        let mut members: Vec<MemberPlan> = Vec::new();
-        let mut seen: HashSet<Name> = HashSet::new();
-        for item in items {
-            let (at, text, weight) = match item.shape() {
-                Shape::Text(text) => (item, text, 1.0),
-                Shape::Table => match self.member_table(item) {
-                    Some(member) => member,
-                    None => continue,
-                },
-                _ => {
-                    let found = words(item);
-                    self.wrong(
-                        item,
-                        format!("expected a name or {{ name = \"app01\", weight = 2.0 }}, found {found}"),
-                    );
-                    continue;
-                }
-            };
-            let lower = text.to_ascii_lowercase();
-            if !known.sections.contains(lower.as_str()) {
-                let near = self.near(&lower, &known.sections);
-                self.wrong(at, format!("member {text:?} is no backend{near}"));
-            } else if let Some(name) =
-                Name::parse(text).ok().filter(|name| known.backends.contains(name.as_str()))
-            {
-                if !seen.insert(name.clone()) {
-                    self.wrong(at, format!("member {name} stands twice"));
-                }
-                members.push(MemberPlan { backend: name, weight });
-            }
-        }
-        members
-    }
-
-    /// `{ name = "app01", weight = 2.0 }`
-    fn member_table(&mut self, item: Node<'a>) -> Option<(Node<'a>, &'a str, f64)> {
-        for (key, node) in item.entries() {
-            if !["name", "weight"].contains(&key) {
-                let hint = did_you_mean(key, ["name", "weight"]);
-                self.wrong(node, format!("unknown key{hint}; a member has name and weight"));
-            }
-        }
-        let weight = item.get("weight").map_or(1.0, |node| self.number(node, MIN_WEIGHT..=MAX_WEIGHT));
-        let Some(name) = item.get("name") else {
-            self.lacks(item, "name", "the name of a backend");
-            return None;
-        };
-        self.text(name).map(|text| (name, text, weight))
     }
 
     fn algorithm(&mut self, node: Node<'a>) -> &'static AlgorithmSpec {

@@ -73,7 +73,7 @@ impl<'a> Check<'a> {
 
     /// `[access]`
     pub fn access(&mut self, root: Node<'a>) -> Access {
-        Access {
+        let mut access = Access {
             query: self.networks(root, &["access", "query"]),
             update: self.networks(root, &["access", "update"]),
             admin: self.networks(root, &["access", "admin"]),
@@ -81,7 +81,10 @@ impl<'a> Check<'a> {
             update_key: self.access_key(root, &["access", "update_key"]),
             admin_key: self.access_key(root, &["access", "admin_key"]),
             trusted_proxies: self.networks(root, &["access", "trusted_proxies"]),
-        }
+            auto_register: None,
+        };
+        access.auto_register = self.auto_register(root, &access);
+        access
     }
 
     /// `[cookie]`

@@ -1,11 +1,12 @@
 //! `mirror/phys`, `mirror/farm`, `mirror/state`: what Athenas say to each other.
 //!
 //! The first two act like `update/phys` and `update/farm`, but nobody passes them on. Anybody with the right access may
-//! send one as it stands. Athenas add two arguments whose names no statistic can have:
+//! send one as it stands. Athenas add arguments whose names no statistic can have:
 //!
 //! | argument | what it is |
 //! | --- | --- |
 //! | `S=1795418102125000000@ns1` | the stamp: when it was said, in nanoseconds by the clock of the Athena that took it, and that Athena's name. Of two stamps on one field of one name the greater wins, everywhere |
+//! | `A=10.0.0.5+2001:db8::5`, `P=8080` | where a backend is that registered, as in its own report ([`register`](super::register)) |
 //! | `t=0.125` | how long ago the report came in, in seconds; so silence is reckoned without comparing clocks |
 //!
 //! With a stamp every number is the value itself, whatever its sign; a backend's report carries `i` only if it is the
@@ -28,6 +29,7 @@ use super::query::{QueryString, Request};
 use super::{Asked, Kind, Need, Page, may_block, update};
 use crate::balance::durable::{Durable, Override, Setting, Stamp};
 use crate::balance::engine::Applied;
+use crate::balance::registration::Whereabouts;
 use crate::balance::statistics::Amount;
 use crate::balance::status::Change;
 use crate::balance::update::BackendUpdate;
@@ -243,7 +245,8 @@ pub fn write_report(report: &BackendUpdate, stamp: &Stamp, age: Duration, batch:
     let mut statistics = report.statistics.chunks(STATISTICS);
     let mut first = statistics.next();
     let mut words = (report.feed, report.health);
-    while first.is_some() || words != (None, None) {
+    let mut whereabouts = report.whereabouts.as_ref();
+    while first.is_some() || words != (None, None) || whereabouts.is_some() {
         let out = batch.begin();
         let _ = write!(out, "h={}", report.backend);
         if let Some(feed) = words.0.take() {
@@ -251,6 +254,13 @@ pub fn write_report(report: &BackendUpdate, stamp: &Stamp, age: Duration, batch:
         }
         if let Some(health) = words.1.take() {
             let _ = write!(out, ",v={health}");
+        }
+        if let Some(Whereabouts { addresses, port, .. }) = whereabouts.take() {
+            let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            let _ = write!(out, ",A={}", addresses.join("+"));
+            if let Some(port) = port {
+                let _ = write!(out, ",P={port}");
+            }
         }
         for (name, amount) in first.unwrap_or_default() {
             // `{:?}` is the shortest text that is read as the same number again, with an exponent where that is shorter.

@@ -10,6 +10,7 @@ pub mod format;
 pub mod mirror;
 pub mod query;
 pub mod records;
+pub mod register;
 pub mod status;
 pub mod update;
 
@@ -154,6 +155,7 @@ fn carry_out(kind: Kind, asked: &Asked<'_>) -> Result<Page, Error> {
         let check = asked.options.access.check(need.class, &asked.sender, key);
         check.map_err(|denied| Error::Denied { argument: need.argument.to_owned(), denied })?;
     }
+    register::locate(&mut read.updates, asked)?;
     apply(&read.updates, asked)?;
     if kind.changes() && kind != Kind::Multi {
         return Ok(Page { status: StatusCode::OK, json: false, text: Cow::Borrowed("ok\n") });

@@ -8,6 +8,7 @@ use super::codes::{Engine as EngineCode, Farm as FarmCode, Phys};
 use super::format::{Record, number};
 use crate::balance::Moment;
 use crate::balance::algorithm;
+use crate::balance::registration::RegistrationCounts;
 use crate::balance::status::{BackendStatus, FarmStatus, LoadState, Source, Stated};
 use crate::balance::update::{Admin, Feed, Health, Switch};
 use crate::http::State;
@@ -153,6 +154,22 @@ impl Record<EngineCode> for Whole<'_> {
 
     fn named(&self, _: &str, out: &mut String) {
         out.push_str(NONE);
+    }
+}
+
+/// Backends that registered, one a line; nothing if none may.
+pub fn registered(backends: &[BackendStatus], counts: RegistrationCounts, now: Moment, out: &mut String) {
+    let RegistrationCounts { present, limit: Some(limit), joined, left, turned_away } = counts else {
+        return;
+    };
+    let _ = writeln!(
+        out,
+        "\n# registered\n{present} of at most {limit}; joined {joined}, left {left}, turned away {turned_away}"
+    );
+    for backend in backends {
+        let Some(since) = backend.registered else { continue };
+        let heard = backend.last_report.map_or(0.0, |last| seconds(now.since(last)));
+        let _ = writeln!(out, "{}: since {}, last report {heard} s ago", backend.name, rfc3339(since));
     }
 }
 

@@ -7,6 +7,7 @@ use super::query::Request;
 use super::records::{self, Backend, Whole};
 use super::{Asked, Need, Sheet};
 use crate::balance::Name;
+use crate::balance::registration::fits;
 use crate::balance::status::{BackendStatus, FarmStatus};
 use crate::http::access::Class;
 use crate::http::error::{Error, shown};
@@ -165,6 +166,7 @@ fn debug(asked: &Asked<'_>, out: &mut String) {
     out.push_str("\n# engine\n");
     let whole = Whole { state, now: *now };
     print(&None, std::iter::once((&whole, state.readiness.obstacles().join("; "))), true, out);
+    records::registered(&backends, state.engine.registration_counts(), *now, out);
     records::mirror(&state.metrics.mirror, *now, out);
 }
 
@@ -236,57 +238,4 @@ fn farms(patterns: &[String], asked: &Asked<'_>, sheet: &mut Sheet) -> Result<Ve
         unknown: Error::UnknownFarm,
     };
     search.find(patterns, sheet)
-}
-
-/// Whether a name fits a pattern: `*` is any text, `?` any one octet. Names and patterns are in lower case. Looks back
-/// to the last `*` only, so that no pattern takes long.
-fn fits(pattern: &str, name: &str) -> bool {
-    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
-    let (mut p, mut n) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, n));
-                p += 1;
-            }
-            Some(&byte) if byte == b'?' || byte == name[n] => {
-                p += 1;
-                n += 1;
-            }
-            _ => match star {
-                Some((at, from)) => {
-                    star = Some((at, from + 1));
-                    p = at + 1;
-                    n = from + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|&byte| byte == b'*')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_fit_as_in_a_shell() {
-        for (pattern, name, expected) in [
-            ("app*", "app01", true),
-            ("*", "app01", true),
-            ("*01", "app01", true),
-            ("a*0*1", "app01", true),
-            ("app?1", "app01", true),
-            ("app", "app01", false),
-            ("app01*", "app01", true),
-            ("app01?", "app01", false),
-            ("*2", "app01", false),
-            ("a*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false),
-            ("", "app01", false),
-        ] {
-            assert_eq!(fits(pattern, name), expected, "{pattern} {name}");
-        }
-    }
 }

@@ -6,6 +6,7 @@
 use super::Need;
 use super::codes::{Coded, Farm as FarmCode, Phys, Use};
 use super::query::Request;
+use super::register;
 use crate::balance::Name;
 use crate::balance::statistics::{Amount, MAX_IN_A_REPORT, StatisticName};
 use crate::balance::update::{Admin, BackendUpdate, FarmUpdate, Feed, Health, Switch, Update, WeightChange};
@@ -42,6 +43,8 @@ pub fn phys(mut request: Request<'_>) -> Result<(Update, Need), Error> {
             Some((_, Use::ReadOnly | Use::Key)) => {
                 return Err(Error::argument(argument, "cannot be updated"));
             }
+            None if argument == "A" => register::said(&mut update).addresses = register::addresses(value)?,
+            None if argument == "P" => register::said(&mut update).port = Some(register::port(value)?),
             Some((_, Use::Settable)) | None => {
                 let statistic = StatisticName::parse(argument)
                     .ok_or_else(|| Error::argument(argument, "unknown argument"))?;
