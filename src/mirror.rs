@@ -2,7 +2,7 @@
 //!
 //! What a client says to us we send on to every peer; what a peer says we never send on, so that three Athenas, or
 //! thirty, make no circles. Nobody who reports waits for it: an accepted update marks names in a [`queue`] for each
-//! peer, and a task for each peer ([`link`]) empties it. What cannot be sent now is tried again, at least once a second
+//! peer, and a task for each peer ([`link`]) empties it. What cannot be sent now is tried again, at least twice a second
 //! ([`backoff`]).
 //!
 //! Queues are for speed; agreement comes from elsewhere. Whoever meets a peer again, or for the first time, asks for all
@@ -50,6 +50,7 @@ use crate::clock::Clock;
 use crate::http::Readiness;
 use crate::http::text::mirror::{Heard, is_athena};
 use crate::metrics::{Metrics, MirrorRefusal};
+use crate::tls::Authorities;
 use client::Client;
 use link::Link;
 use registers::Registers;
@@ -57,6 +58,8 @@ use registers::Registers;
 /// Where a peer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
+    /// Whether it is reached over HTTPS.
+    pub tls: bool,
     /// Host name or address, an IPv6 address without brackets.
     pub host: String,
     /// TCP port.
@@ -67,10 +70,11 @@ pub struct Peer {
 
 impl std::fmt::Display for Peer {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { host, port, base } = self;
+        let Self { tls, host, port, base } = self;
+        let scheme = if *tls { "https" } else { "http" };
         match host.contains(':') {
-            true => write!(formatter, "http://[{host}]:{port}{base}"),
-            false => write!(formatter, "http://{host}:{port}{base}"),
+            true => write!(formatter, "{scheme}://[{host}]:{port}{base}"),
+            false => write!(formatter, "{scheme}://{host}:{port}{base}"),
         }
     }
 }
@@ -80,6 +84,8 @@ impl std::fmt::Display for Peer {
 pub struct Options {
     /// Whom to send to.
     pub peers: Vec<Peer>,
+    /// Whom the certificates of those reached over HTTPS must come from; `None`: whom the system trusts.
+    pub authorities: Option<Authorities>,
     /// What to bring them.
     pub key: Option<String>,
     /// Our name; `None`: one that no other Athena has.
@@ -119,6 +125,7 @@ pub struct Mirror {
 struct Task {
     link: Arc<Link>,
     key: Option<String>,
+    authorities: Option<Authorities>,
     abort: AbortHandle,
 }
 
@@ -162,7 +169,10 @@ impl Mirror {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         let mut before = std::mem::take(&mut *tasks);
         for peer in &options.peers {
-            let same = |task: &Task| *task.link.peer() == *peer && task.key == options.key;
+            let same = |task: &Task| {
+                let trust = !peer.tls || task.authorities == options.authorities;
+                *task.link.peer() == *peer && task.key == options.key && trust
+            };
             match before.iter().position(same) {
                 Some(index) => tasks.push(before.swap_remove(index)),
                 None => tasks.push(self.spawn(peer, options, readiness)),
@@ -177,7 +187,8 @@ impl Mirror {
 
     fn spawn(self: &Arc<Self>, peer: &Peer, options: &Options, readiness: Option<&Arc<Readiness>>) -> Task {
         let link = Arc::new(Link::new(peer.clone(), options.queue));
-        let client = Client::new(peer.clone(), options.key.as_deref(), &self.name.load());
+        let authorities = options.authorities.as_ref();
+        let client = Client::new(peer.clone(), authorities, options.key.as_deref(), &self.name.load());
         let task = tokio::spawn(session::follow(Arc::clone(self), Arc::clone(&link), client));
         if let Some(readiness) = readiness {
             let condition = format!("the state of {peer}");
@@ -194,7 +205,8 @@ impl Mirror {
                 readiness.done(&condition);
             });
         }
-        Task { link, key: options.key.clone(), abort: task.abort_handle() }
+        let (key, authorities) = (options.key.clone(), options.authorities.clone());
+        Task { link, key, authorities, abort: task.abort_handle() }
     }
 
     /// Shows these links to whoever sends and whoever asks for metrics.

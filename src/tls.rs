@@ -16,7 +16,8 @@ use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{InconsistentKeys, ServerConfig};
+use rustls::{ClientConfig, InconsistentKeys, RootCertStore, ServerConfig};
+use rustls_platform_verifier::BuilderVerifierExt as _;
 
 /// Why a certificate cannot be used. Names the file; never holds what is in it.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,9 @@ pub enum CertificateError {
     /// There is no certificate in its file.
     #[error("{}: expected certificates in PEM, our own first (-----BEGIN CERTIFICATE-----)", .0.display())]
     NoCertificate(PathBuf),
+    /// The same, where it is that of an authority.
+    #[error("{}: expected certificates of authorities in PEM (-----BEGIN CERTIFICATE-----)", .0.display())]
+    NoAuthority(PathBuf),
     /// There is no key in its file.
     #[error("{}: expected a private key in PEM without password (-----BEGIN PRIVATE KEY-----)", .0.display())]
     NoKey(PathBuf),
@@ -62,7 +66,7 @@ impl CertificateError {
         match self {
             Self::Unreadable { file, .. } => file == key_file,
             Self::NoKey(_) | Self::Key(_) | Self::Mismatch { .. } => true,
-            Self::NoCertificate(_) | Self::Certificate { .. } => false,
+            Self::NoCertificate(_) | Self::NoAuthority(_) | Self::Certificate { .. } => false,
         }
     }
 }
@@ -102,6 +106,49 @@ impl Certificate {
             }
         }
     }
+}
+
+/// Certificates that those of servers must come from, in place of what the system trusts.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Authorities(Arc<[CertificateDer<'static>]>);
+
+impl Authorities {
+    /// Reads them from a file (PEM).
+    pub fn load(file: &Path) -> Result<Self, CertificateError> {
+        let unreadable = |cause| CertificateError::Unreadable { file: file.to_owned(), cause };
+        let text = std::fs::read(file).map_err(unreadable)?;
+        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+        let found = found.ok().filter(|found| !found.is_empty());
+        let found = found.ok_or_else(|| CertificateError::NoAuthority(file.to_owned()))?;
+        let wrong = |why: rustls::Error| {
+            let file = file.to_owned();
+            CertificateError::Certificate { file, why: why.to_string() }
+        };
+        let mut roots = RootCertStore::empty();
+        found.iter().try_for_each(|certificate| roots.add(certificate.clone())).map_err(wrong)?;
+        Ok(Self(found.into()))
+    }
+}
+
+impl fmt::Debug for Authorities {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Authorities({})", self.0.len())
+    }
+}
+
+/// What a client connects with: TLS 1.2 and 1.3, and servers that prove to be who they are called by a certificate that
+/// comes from `authorities`, or else from somebody whom the system trusts.
+pub fn connecting(authorities: Option<&Authorities>) -> Result<Arc<ClientConfig>, rustls::Error> {
+    let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+    let builder = match authorities {
+        Some(Authorities(certificates)) => {
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(certificates.iter().cloned());
+            builder.with_root_certificates(roots)
+        }
+        None => builder.with_platform_verifier()?,
+    };
+    Ok(Arc::new(builder.with_no_client_auth()))
 }
 
 impl fmt::Debug for Certificate {

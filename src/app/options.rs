@@ -115,12 +115,14 @@ pub fn http_options(config: &Config) -> http::Options {
 pub fn mirror_options(config: &Config) -> mirror::Options {
     let mirror = &config.mirror;
     let peer = |peer: &MirrorPeer| mirror::Peer {
+        tls: peer.tls,
         host: peer.host.clone(),
         port: peer.port,
         base: peer.base.clone(),
     };
     mirror::Options {
         peers: mirror.peers.iter().map(peer).collect(),
+        authorities: mirror.authorities.clone(),
         key: mirror.key.as_ref().map(|key| key.expose().clone()),
         name: mirror.name.clone(),
         queue: mirror.queue,

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info};
 
 use super::{Running, StartError};
-use crate::config::{Access, Config, Cookie, Dns, Http, Log, Problems, Records, Shutdown, Zone};
+use crate::config::{Access, Config, Cookie, Dns, Http, Log, Mirror, Problems, Records, Shutdown, Zone};
 use crate::http::{NotReloaded, State};
 use crate::systemd;
 
@@ -61,6 +61,7 @@ pub struct Settings {
     http: Http,
     access: Access,
     cookie: Cookie,
+    mirror: Mirror,
     log: Log,
     shutdown: Shutdown,
     print: RandomState,
@@ -84,6 +85,7 @@ impl Settings {
             http: config.http.clone(),
             access: config.access.clone(),
             cookie: config.cookie.clone(),
+            mirror: config.mirror.clone(),
             log: config.log,
             shutdown: config.shutdown,
             print,
@@ -103,6 +105,7 @@ impl Settings {
             ("[http]: changed", http != new.http),
             ("[access]: changed", self.access != new.access),
             ("[cookie]: changed", self.cookie != new.cookie),
+            ("[mirror]: changed", self.mirror != new.mirror),
             ("[shutdown]: changed", self.shutdown != new.shutdown),
             ("dns.threads: changed, in force after a restart", self.dns.threads != new.dns.threads),
             ("state_dir: changed, in force after a restart", self.state_dir != new.state_dir),

@@ -5,6 +5,8 @@ use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use tokio::runtime::Builder;
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::client::{Client, Query};
 use super::{Failure, output};
@@ -78,8 +80,17 @@ impl Status {
             return Err(Failure::Usage("debug takes no --format: it shows everything".to_owned()));
         }
         let Some(seconds) = self.watch else { return output::print(&self.look()?).map(drop) };
+        let runtime = Builder::new_current_thread().enable_time().build()?;
+        runtime.block_on(self.follow(Duration::from_secs(seconds)))
+    }
+
+    async fn follow(&self, every: Duration) -> Result<(), Failure> {
         let clear = if io::stdout().is_terminal() && !self.json { "\x1b[H\x1b[2J" } else { "" };
+        let mut ticks = interval(every);
+        // After an answer that took its time the next one is not due at once.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            ticks.tick().await;
             let text = match self.look() {
                 Ok(text) => text,
                 // It may come back: that is what one watches for.
@@ -89,7 +100,6 @@ impl Status {
             if !output::print(&format!("{clear}{text}"))? {
                 return Ok(());
             }
-            pause(Duration::from_secs(seconds));
         }
     }
 
@@ -135,9 +145,4 @@ impl Status {
 
 fn resource(subject: Subject) -> String {
     format!("status/{}", subject.word())
-}
-
-#[expect(clippy::disallowed_methods, reason = "the passing of time itself is what is waited for")]
-fn pause(time: Duration) {
-    std::thread::sleep(time);
 }

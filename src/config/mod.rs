@@ -32,7 +32,7 @@ use ipnet::IpNet;
 
 use crate::balance::registration::Registration;
 use crate::balance::{Name, Plan};
-use crate::tls::Certificate;
+use crate::tls::{Authorities, Certificate};
 use file::{Text, Typed};
 pub use given::Given;
 pub use problem::{Place, Problem, Problems};
@@ -208,6 +208,8 @@ pub struct Cookie {
 pub struct Mirror {
     /// Where they are.
     pub peers: Vec<MirrorPeer>,
+    /// Whom the certificates of those reached over HTTPS must come from; `None`: whom the system trusts.
+    pub authorities: Option<Authorities>,
     /// What we bring them.
     pub key: Option<Secret<String>>,
     /// What we are called among them; `None`: make one up.
@@ -221,6 +223,8 @@ pub struct Mirror {
 /// Where another Athena is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MirrorPeer {
+    /// Whether it is reached over HTTPS.
+    pub tls: bool,
     /// A host name in lower case or an address, an IPv6 address without brackets.
     pub host: String,
     /// Its port.

@@ -1,7 +1,7 @@
-//! How long to wait before the next attempt: twice as long after each failure, up to a second, and never all at once.
+//! How long to wait before the next attempt: twice as long after each failure, up to half a second, and never all at once.
 //!
-//! The longest wait is short on purpose. Two Athenas that were cut off agree again within 2 s of healing (`http.md`), and
-//! an attempt once a second costs nobody anything.
+//! The longest wait is short on purpose. Two Athenas that were cut off agree again within 2 s of healing (`http.md`), an
+//! attempt that falls into the healing may fail once more, and a few attempts a second cost nobody anything.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::balance::random::Random;
 /// The first wait, before it is jittered.
 const FIRST: Duration = Duration::from_millis(50);
 /// The longest wait.
-pub const LONGEST: Duration = Duration::from_secs(1);
+pub const LONGEST: Duration = Duration::from_millis(500);
 
 /// Waits that grow with each failure in a row.
 #[derive(Debug, Default, Clone, Copy)]
@@ -38,9 +38,9 @@ mod tests {
     use crate::balance::random::SplitMix;
 
     #[test]
-    fn waits_double_up_to_a_second_and_differ() {
+    fn waits_double_up_to_half_a_second_and_differ() {
         let (mut backoff, mut random) = (Backoff::default(), SplitMix::new(7));
-        for step in [50, 100, 200, 400, 800, 1000, 1000, 1000] {
+        for step in [50, 100, 200, 400, 500, 500, 500, 500] {
             let wait = backoff.next(&mut random);
             assert!((step / 2..=step).contains(&(wait.as_millis() as u64)), "{wait:?} of {step} ms");
         }

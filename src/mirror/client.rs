@@ -3,6 +3,9 @@
 //! One request at a time: whoever sends next waits for the answer anyhow, and meanwhile a batch gathers. Every message
 //! may be sent twice without harm, so one that fails on a connection that was open for a while is sent again on a new
 //! one; the peer may have closed it at the same moment.
+//!
+//! Over HTTPS nothing is said, the key least of all, before the peer has shown a certificate for the name or address in its
+//! URL. No redirect is followed: the key goes where the configuration says and nowhere else.
 
 use std::future::Future;
 use std::io;
@@ -14,17 +17,23 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use super::Peer;
 use super::link::Trouble;
 use crate::http::text::mirror::WHO;
+use crate::tls::{Authorities, connecting};
 
 /// To be connected. Together with the longest wait between attempts it is well below the 2 s in which two Athenas agree
 /// again after healing, even if the healing falls into an attempt.
 const CONNECT: Duration = Duration::from_millis(500);
+/// The same for TLS on top of it: two more ways to the peer and back.
+const HANDSHAKE: Duration = Duration::from_millis(500);
 /// To be answered: the peer may have to wait for its disk.
 const ANSWER: Duration = Duration::from_secs(2);
 /// To read an answer to its end: the state of a hundred thousand backends over a slow line.
@@ -54,6 +63,8 @@ pub trait Carry: Send {
 /// See the module's head.
 pub struct Client {
     peer: Peer,
+    /// What TLS needs, if it is spoken; or why it cannot be.
+    tls: Option<Result<(TlsConnector, ServerName<'static>), String>>,
     authorization: Option<HeaderValue>,
     who: Option<HeaderValue>,
     open: Option<Connection>,
@@ -72,14 +83,21 @@ impl Drop for Connection {
 }
 
 impl Client {
-    /// One that is not connected yet; brings `key` and says that it is `name`.
-    pub fn new(peer: Peer, key: Option<&str>, name: &str) -> Self {
+    /// One that is not connected yet; trusts peers over HTTPS that `authorities` or else the system vouch for, brings `key`
+    /// and says that it is `name`.
+    pub fn new(peer: Peer, authorities: Option<&Authorities>, key: Option<&str>, name: &str) -> Self {
+        let tls = peer.tls.then(|| {
+            let name = ServerName::try_from(peer.host.clone());
+            let name = name.map_err(|_| format!("{} is no name that a certificate can bear", peer.host))?;
+            let config = connecting(authorities).map_err(|error| format!("tls: {error}"))?;
+            Ok((TlsConnector::from(config), name))
+        });
         let authorization = key.and_then(|key| {
             let mut value = HeaderValue::try_from(format!("Bearer {key}")).ok()?;
             value.set_sensitive(true);
             Some(value)
         });
-        Self { peer, authorization, who: HeaderValue::try_from(name).ok(), open: None }
+        Self { peer, tls, authorization, who: HeaderValue::try_from(name).ok(), open: None }
     }
 
     async fn connect(&self) -> Result<Connection, Trouble> {
@@ -88,16 +106,19 @@ impl Client {
         let stream =
             stream.map_err(|_| Trouble::Silent("no connection", CONNECT))?.map_err(Trouble::Connect)?;
         let _ = stream.set_nodelay(true);
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        let task = tokio::spawn(async move {
-            // Whoever asks is told of the failure.
-            let _ = connection.await;
-        });
-        Ok(Connection { sender, task: task.abort_handle() })
+        match &self.tls {
+            None => open(stream).await,
+            Some(Err(why)) => Err(Trouble::Connect(io::Error::other(why.clone()))),
+            Some(Ok((connector, name))) => {
+                let secured = timeout(HANDSHAKE, connector.connect(name.clone(), stream)).await;
+                let secured = secured.map_err(|_| Trouble::Silent("no TLS handshake", HANDSHAKE))?;
+                open(secured.map_err(Trouble::Connect)?).await
+            }
+        }
     }
 
     fn request(&self, path: &str, form: Option<&str>) -> Result<Request<Full<Bytes>>, Trouble> {
-        let Peer { host, port, base } = &self.peer;
+        let Peer { host, port, base, .. } = &self.peer;
         let host = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
         let mut request = Request::builder().uri(format!("{base}/{path}")).header(HOST, host);
         if let Some(who) = &self.who {
@@ -147,6 +168,15 @@ impl Carry for Client {
         self.open = Some(connection);
         Ok(answer)
     }
+}
+
+async fn open<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> Result<Connection, Trouble> {
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let task = tokio::spawn(async move {
+        // Whoever asks is told of the failure.
+        let _ = connection.await;
+    });
+    Ok(Connection { sender, task: task.abort_handle() })
 }
 
 async fn read(answer: Response<Incoming>) -> Result<Answer, Trouble> {

@@ -1,16 +1,6 @@
-# What reload.sh and restart.sh share: a configuration that changes, questions, and dnsperf's figures. Sourced by them.
+# What reload.sh and restart.sh share beyond common.sh: a configuration that changes, questions, and dnsperf's figures.
 
-need() {
-  local one missing=""
-  for one in dnsperf:dnsperf dig:bind9-dnsutils curl:curl python3:python3; do
-    command -v "${one%%:*}" >/dev/null || missing="$missing ${one##*:}"
-  done
-  [ -z "$missing" ] || { echo "please install:$missing" >&2; exit 1; }
-  if [ -z "$athena" ]; then
-    cargo build --release --quiet --bin athena
-    athena=target/release/athena
-  fi
-}
+. tests/bench/common.sh
 
 # Writes the configuration: app01 to app03 in farm_one, and with `more` another farm, another TTL, another listener and
 # another static record. What questions ask for stays as it is.
@@ -79,6 +69,7 @@ code() { # http-port resource format
   curl -sf "http://127.0.0.1:$1/ath/status/$2/?f=%25$3"
 }
 
-machine() {
-  echo "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(nproc) cores, Linux $(uname -r); $("$athena" --version), $athena"
+# What stands under the table's title.
+where() {
+  echo "$(machine); $("$athena" --version)"
 }

@@ -1,4 +1,4 @@
-# What dns.sh and http.sh have in common. Sourced by them, in the project's folder.
+# What the scripts beside this file have in common. Sourced by them, in the project's folder.
 
 export LC_ALL=C PATH=$PATH:/usr/sbin
 # Programs of another build can be measured: BIN=FOLDER, with --built.
@@ -31,6 +31,29 @@ needs() {
   [ -z "$failed" ] || { echo "cannot install:$missing" >&2; exit 1; }
 }
 
+# Takes options with a value into variables of their names: options "seconds rate" "$@". Others print the script's head.
+options() {
+  local names=" $1 " name
+  shift
+  while [ $# -gt 0 ]; do
+    name=${1#--}
+    if [ "$1" = "--$name" ] && [ $# -ge 2 ] && [ -n "$name" ] && [ "${names/ $name /}" != "$names" ]; then
+      printf -v "$name" %s "$2"
+      shift 2
+    else
+      sed -n '2,/^[^#]/p' "$0" | sed '/^[^#]/d' >&2
+      exit 2
+    fi
+  done
+}
+
+# The program under test: what --athena named, or a release build.
+built() {
+  [ -n "${athena:-}" ] && return
+  cargo build --release --quiet --bin athena
+  athena=$PWD/$bin/athena
+}
+
 # Makes the folder for everything, and sees to its end and the server's.
 begin() {
   [ "$cores" -ge 2 ] || { echo "this needs two cores: one for the server, the others for the client" >&2; exit 1; }
@@ -49,8 +72,9 @@ run() {
 
 stop_server() {
   [ -n "$server_pid" ] || return 0
-  kill "$server_pid" 2>/dev/null || true
-  wait "$server_pid" 2>/dev/null || true
+  # A negative number is a group of processes.
+  kill -- "$server_pid" 2>/dev/null || true
+  wait "${server_pid#-}" 2>/dev/null || true
   server_pid=""
 }
 

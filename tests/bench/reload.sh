@@ -11,37 +11,18 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 seconds=10 every=1 rate="" port=5600 athena=""
-while [ $# -gt 0 ]; do
-  case $1 in
-    --seconds) seconds=$2; shift 2 ;;
-    --every) every=$2; shift 2 ;;
-    --rate) rate=$2; shift 2 ;;
-    --port) port=$2; shift 2 ;;
-    --athena) athena=$2; shift 2 ;;
-    *) sed -n '2,9p' "$0" >&2; exit 2 ;;
-  esac
-done
 . tests/bench/changes.sh
-need
-
-work=$(mktemp -d) server=""
-finish() {
-  [ -z "$server" ] || { kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; }
-  rm -rf "$work"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
+options "seconds every rate port athena" "$@"
+needs dnsperf:dnsperf dig:bind9-dnsutils curl:curl python3:python3-minimal
+built
+begin
 
 http=$((port + 10000))
 configure "$work" "$port" "$http"
 questions "$work"
-"$athena" serve -c "$work/athena.toml" 2>"$work/log" &
-server=$!
-for _ in $(seq 100); do
-  curl -sf "http://127.0.0.1:$http/readyz" >/dev/null && break
-  kill -0 "$server" 2>/dev/null || { cat "$work/log" >&2; exit 1; }
-  sleep 0.1
-done
+"$athena" serve -c "$work/athena.toml" 2>"$work/athena.log" &
+server_pid=$!
+until_it_answers athena curl -sf "http://127.0.0.1:$http/readyz"
 curl -sf "http://127.0.0.1:$http/ath/update/phys/?h=app01,s=drain" >/dev/null
 
 before=$(code "$http" engine Q)
@@ -72,7 +53,7 @@ after=$(code "$http" engine Q)
 read -r sent answers lost codes speed < <(figures "$work")
 read -r dns dns_lost dns_wrong web web_lost web_wrong longest <"$work/asked"
 missing=$((sent + dns - (after - before)))
-echo "A reload every $every s for $seconds s; $(machine)"
+echo "A reload every $every s for $seconds s; $(where)"
 echo
 echo "| reloads | refused | answers/s | asked by dnsperf | lost | not NOERROR | looked into: DNS | lost | wrong | HTTP | lost | wrong | longest wait ms | counter set back | not counted |"
 echo "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"

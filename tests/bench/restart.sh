@@ -11,26 +11,11 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 seconds=10 every=2 rate=20000 port=5700 athena=""
-while [ $# -gt 0 ]; do
-  case $1 in
-    --seconds) seconds=$2; shift 2 ;;
-    --every) every=$2; shift 2 ;;
-    --rate) rate=$2; shift 2 ;;
-    --port) port=$2; shift 2 ;;
-    --athena) athena=$2; shift 2 ;;
-    *) sed -n '2,9p' "$0" >&2; exit 2 ;;
-  esac
-done
 . tests/bench/changes.sh
-need
-
-work=$(mktemp -d) holder=""
-finish() {
-  [ -z "$holder" ] || { kill -- "-$holder" 2>/dev/null || true; wait "$holder" 2>/dev/null || true; }
-  rm -rf "$work"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
+options "seconds every rate port athena" "$@"
+needs dnsperf:dnsperf dig:bind9-dnsutils curl:curl python3:python3-minimal
+built
+begin
 
 http=$((port + 10000))
 configure "$work" "$port" "$http"
@@ -38,27 +23,24 @@ questions "$work"
 # Longer than the load, so that it is not stopped under it; in a group of its own, so that both can be ended.
 set -m
 python3 tests/bench/holder.py "$port" "$http" "$every" "$((seconds + 2))" "$athena" serve -c "$work/athena.toml" \
-  >"$work/held" 2>"$work/log" &
+  >"$work/held" 2>"$work/athena.log" &
 holder=$!
+server_pid=-$holder
 set +m
-for _ in $(seq 300); do
-  [ -s "$work/held" ] && break
-  kill -0 "$holder" 2>/dev/null || { cat "$work/log" >&2; exit 1; }
-  sleep 0.1
-done
+until_it_answers athena test -s "$work/held"
 curl -sf "http://127.0.0.1:$http/ath/update/phys/?h=app01,s=drain" >/dev/null
 
 load "$work" "$port" "$seconds" &
 loading=$!
 python3 tests/bench/asker.py "$port" "$http" "$seconds" 127.0.0.12,127.0.0.13 127.0.0.11 >"$work/asked"
 wait "$loading"
-wait "$holder" || { tail -5 "$work/log" >&2; exit 1; }
-holder=""
+wait "$holder" || { tail -5 "$work/athena.log" >&2; exit 1; }
+server_pid=""
 
 read -r sent answers lost codes speed < <(figures "$work")
 read -r dns dns_lost dns_wrong web web_lost web_wrong longest <"$work/asked"
 read -r restarts gap < <(tail -1 "$work/held")
-echo "A restart every $every s for $seconds s, dnsperf at $rate/s with 100 under way; $(machine)"
+echo "A restart every $every s for $seconds s, dnsperf at $rate/s with 100 under way; $(where)"
 echo
 echo "| restarts | longest gap ms | answers/s | asked by dnsperf | lost | not NOERROR | looked into: DNS | lost | wrong | HTTP | lost | wrong | longest wait ms |"
 echo "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"

@@ -248,7 +248,7 @@ fn the_template_can_be_loaded_as_it_is_and_with_every_key_uncommented() {
         .and("zones/athena.zone", "")
         .and("zones/athena.example.zone", "")
         .and("cookie.secret", "e5e973e5a6b2a43f48e7dc849e37bfcf\n");
-    for name in ["dns", "http"] {
+    for name in ["dns", "http", "mirror"] {
         Pair::new("athena.example").write(folder.folder.path(), name);
     }
     let all = folder.load(&[]).unwrap_or_else(|problems| panic!("{problems}"));
@@ -273,10 +273,12 @@ fn the_template_can_be_loaded_as_it_is_and_with_every_key_uncommented() {
 #[test]
 fn the_examples_can_be_loaded() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let config = config::load(Some(&root.join("examples/athena.toml")), &[]);
-    let config = config.unwrap_or_else(|problems| panic!("{problems}"));
-    assert!(config.plan.problems().is_empty());
-    assert!(config.plan.farms.len() > 1);
+    for (example, farms) in [("athena.toml", 4), ("registration/athena.toml", 1)] {
+        let config = config::load(Some(&root.join("examples").join(example)), &[]);
+        let config = config.unwrap_or_else(|problems| panic!("{problems}"));
+        assert!(config.plan.problems().is_empty());
+        assert_eq!(config.plan.farms.len(), farms, "{example}");
+    }
 }
 
 #[test]

@@ -71,6 +71,8 @@ story! {
 story! {
     mirrors,
     "[mirror]\npeers = [\"10.0.0.2:8053\", \"https://ns2\", \"http://ns2:8053\", \"http://NS2:8053/ath\", 5, \"http://ns2:0\"]\nkey = \"with space\"\nname = \"ns 1\"\nqueue = 0\nwait = 5\nreadyness = 1\n",
+    "[mirror]\npeers = [\"http://ns2\"]\nca = \"folder/file\"\n",
+    "[mirror]\npeers = [\"https://ns2\"]\nca = \"missing.pem\"\n",
 }
 
 story! {

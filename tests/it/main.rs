@@ -18,6 +18,7 @@ mod http_edges;
 mod http_protocol;
 mod life;
 mod mirror;
+mod mirror_tls;
 mod monitor;
 mod proxies;
 mod readme;

@@ -66,10 +66,10 @@ fn who_is_silent_leaves_without_being_asked() {
 fn a_restart_finds_those_again_who_were_there() {
     let folder = tempfile::tempdir().unwrap();
     let toml = format!("state_dir = {:?}\n{}", folder.path(), toml(""));
-    let mut athena = Athena::start(&toml);
+    let athena = Athena::start(&toml);
     athena.tell("/ath/update/phys/?h=web-1,l=0.5,queue=7,P=8080,A=127.0.0.9,k=secret");
     athena.tell("/ath/update/phys/?h=web-1,s=drain,k=secret");
-    athena.stop();
+    drop(athena);
     let mut athena = Athena::start(&toml);
     let shown = athena.tell("/ath/status/phys/?h=web-1,f=\"%a %p %s %l %{queue}\"");
     assert_eq!(shown, "127.0.0.9 8080 drain 0.5 7\n");

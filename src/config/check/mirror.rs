@@ -5,6 +5,7 @@ use std::net::Ipv6Addr;
 use super::super::file::Node;
 use super::super::{Mirror, MirrorPeer};
 use super::{Check, at};
+use crate::tls::Authorities;
 
 /// Most names that may wait for a peer.
 const QUEUE: std::ops::RangeInclusive<u64> = 1..=10_000_000;
@@ -14,6 +15,8 @@ const MAX_PEERS: usize = 64;
 const MAX_NAME: usize = 64;
 /// Where plain HTTP is without a port in the URL (RFC 9110 §4.2.1).
 const HTTP: u16 = 80;
+/// The same of HTTPS (RFC 9110 §4.2.2).
+const HTTPS: u16 = 443;
 
 impl<'a> Check<'a> {
     /// `[mirror]`; `base` is our own path.
@@ -31,11 +34,19 @@ impl<'a> Check<'a> {
         }
         Mirror {
             peers,
+            authorities: self.authorities(root),
             key: self.access_key(root, &["mirror", "key"]),
             name: self.mirror_name(root),
             queue: self.count_in(root, &["mirror", "queue"], QUEUE),
             wait: self.duration_in(root, &["mirror", "wait"]),
         }
+    }
+
+    fn authorities(&mut self, root: Node<'a>) -> Option<Authorities> {
+        let node = at(root, &["mirror", "ca"])?;
+        let before = self.found.len();
+        let file = self.file(node).filter(|_| self.found.len() == before)?;
+        Authorities::load(&file).map_err(|error| self.wrong(node, error.to_string())).ok()
     }
 
     fn mirror_name(&mut self, root: Node<'a>) -> Option<String> {
@@ -52,21 +63,17 @@ impl<'a> Check<'a> {
     }
 }
 
-/// `http://host:port/base`; without a path `base` is ours.
+/// `http://host:port/base`, or `https`; without a path `base` is ours.
 fn peer(text: &str, base: &str) -> Result<MirrorPeer, String> {
     let example = "expected a URL such as \"http://10.0.0.2:8053\"";
     let Some((scheme, rest)) = text.split_once("://") else {
         return Err(format!("{example}, found {text:?}; did you mean \"http://{text}\"?"));
     };
-    if scheme.eq_ignore_ascii_case("https") {
-        return Err(format!(
-            "{text:?}: peers are reached over http only; did you mean \"http://{rest}\", through a private network or \
-             tunnel?"
-        ));
-    }
-    if !scheme.eq_ignore_ascii_case("http") {
-        return Err(format!("{example}, found {text:?}"));
-    }
+    let tls = match scheme {
+        _ if scheme.eq_ignore_ascii_case("http") => false,
+        _ if scheme.eq_ignore_ascii_case("https") => true,
+        _ => return Err(format!("{example}, found {text:?}")),
+    };
     if rest.contains(['?', '#', '@']) {
         return Err(format!("a peer's URL has no user, query or fragment: {text:?}"));
     }
@@ -87,6 +94,7 @@ fn peer(text: &str, base: &str) -> Result<MirrorPeer, String> {
         return Err(format!("{text:?}: {host:?} is no host"));
     }
     let port = match port.map(str::parse::<u16>) {
+        None if tls => HTTPS,
         None => HTTP,
         Some(Ok(port)) if port > 0 => port,
         Some(_) => return Err(format!("{text:?}: a port is a number from 1 to 65535")),
@@ -96,7 +104,7 @@ fn peer(text: &str, base: &str) -> Result<MirrorPeer, String> {
     if !base.bytes().all(in_path) || path.is_some_and(|path| path.contains("//")) {
         return Err(format!("{text:?}: a path holds letters, digits and /-_.~ only"));
     }
-    Ok(MirrorPeer { host: host.to_ascii_lowercase(), port, base: base.to_owned() })
+    Ok(MirrorPeer { tls, host: host.to_ascii_lowercase(), port, base: base.to_owned() })
 }
 
 #[cfg(test)]
@@ -104,8 +112,8 @@ mod tests {
     use super::*;
 
     fn is(text: &str) -> String {
-        let MirrorPeer { host, port, base } = peer(text, "/ath").unwrap();
-        format!("{host} {port} {base}")
+        let MirrorPeer { tls, host, port, base } = peer(text, "/ath").unwrap();
+        format!("{host} {port} {base}{}", if tls { " over TLS" } else { "" })
     }
 
     #[test]
@@ -114,13 +122,14 @@ mod tests {
         assert_eq!(is("HTTP://NS2.example:8053/lb/"), "ns2.example 8053 /lb");
         assert_eq!(is("http://[2001:db8::2]/"), "2001:db8::2 80 ");
         assert_eq!(is("http://ns2"), "ns2 80 /ath");
+        assert_eq!(is("https://ns2"), "ns2 443 /ath over TLS");
+        assert_eq!(is("HTTPS://[::1]:8054/lb"), "::1 8054 /lb over TLS");
     }
 
     #[test]
     fn what_is_no_url_of_a_peer_is_refused() {
         for bad in [
             "10.0.0.2:8053",
-            "https://10.0.0.2",
             "ftp://x",
             "http://",
             "http://x:0",
@@ -136,6 +145,5 @@ mod tests {
         ] {
             assert!(peer(bad, "/ath").is_err(), "{bad}");
         }
-        assert!(peer("https://10.0.0.2/x", "/ath").unwrap_err().contains("over http only"));
     }
 }

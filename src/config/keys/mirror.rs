@@ -16,7 +16,14 @@ pub const MIRROR: Section = Section {
             "peers",
             List,
             Is("[]"),
-            "Their URLs, such as \"http://10.0.0.2:8053\". Without a path: that of http.path here.",
+            "Their URLs, such as \"http://10.0.0.2:8053\" or \"https://ns2.example.com\". Without a path: that of http.path \
+             here.",
+        ),
+        key(
+            "ca",
+            Text,
+            Nothing("\"mirror.cert.pem\""),
+            "Certificates in PEM, which those of https peers must come from. Left out: whom the system trusts.",
         ),
         key(
             "key",
