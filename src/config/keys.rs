@@ -166,6 +166,20 @@ const FARM: &[Key] = &[
          what the algorithm learns.",
     ),
     key(
+        "load_smoothing",
+        Text,
+        Nothing("\"60s\""),
+        "Senders average their loads over this time before they report them, as Unix does with its load average; \
+         adaptive takes that out again. Left out, or \"none\": loads are as they are.",
+    ),
+    key(
+        "error_penalty",
+        Scalar,
+        Is("1.0"),
+        "With utilization: what errors count, as a multiple of the utilization that they add if every request is one. \
+         0: nothing.",
+    ),
+    key(
         "hash_bound",
         Scalar,
         Is("1.25"),

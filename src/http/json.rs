@@ -83,6 +83,9 @@ struct Member<'a> {
     share: f64,
     load: Option<f64>,
     load_reason: String,
+    /// What the algorithm believes, if it is one that learns: the load now, and answers a second.
+    estimate: Option<f64>,
+    capacity: Option<f64>,
 }
 
 /// The whole.
@@ -199,6 +202,8 @@ fn member(status: &status::MemberStatus) -> Member<'_> {
         share: status.share,
         load,
         load_reason,
+        estimate: status.belief.map(|belief| belief.load),
+        capacity: status.belief.and_then(|belief| belief.capacity()),
     }
 }
 

@@ -207,6 +207,17 @@ fn write_members(farms: &[FarmStatus], out: &mut Exposition) {
             _ => None,
         }
     });
+    each(
+        &mut out.gauge("athena_member_load_estimate", "The load now, as an algorithm that learns believes."),
+        &|member| member.belief.map(|belief| belief.load),
+    );
+    each(
+        &mut out.gauge(
+            "athena_member_capacity",
+            "Answers a second it can serve, as an algorithm that learns believes.",
+        ),
+        &|member| member.belief.and_then(|belief| belief.capacity()),
+    );
     each(&mut out.gauge("athena_member_load_unknown", "Whether the formula gave no load."), &|member| {
         flag(!matches!(member.load, LoadState::Known(_)))
     });

@@ -103,7 +103,7 @@ story! {
     farm!("ttl = 1\n"),
     farm!("members = []\n"),
     farm!("members = [\"app03\", \"app01\", \"App01\", 5, { weight = 1 }, { name = \"app02\", weight = 0 }, \"unheard-of\"]\n"),
-    farm!("members = \"app01\"\nalgorithm = \"least-lod\"\nttl = -1\nanswers = 0\nexpect_update = \"0s\"\nlast_resort = \"stail\"\nmin_available = 1.5\nslow_start = 30\nslow_start_aggression = 0\nanswer_load = 0\nhash_bound = 0.5\n"),
+    farm!("members = \"app01\"\nalgorithm = \"least-lod\"\nttl = -1\nanswers = 0\nexpect_update = \"0s\"\nlast_resort = \"stail\"\nmin_available = 1.5\nslow_start = 30\nslow_start_aggression = 0\nanswer_load = 0\nload_smoothing = \"0s\"\nerror_penalty = -1\nhash_bound = 0.5\n"),
     farm!("members = { name = \"app01\" }\nalgorithm = \"best\"\n"),
     "[backends.a]\naddress = \"10.0.0.1\"\n[farms.all]\nmembers = [\"a\"]\n[farms.a_]\nmembers = [\"a\"]\n",
     "[backends.a]\naddress = \"10.0.0.1\"\n[farms.f]\nmembers = [\"a\"]\n[farms.g]\nmembers = [\"a\"]\n[farm_defaults]\nalgorithm = \"hsah\"\nmembers = [\"b\"]\n",

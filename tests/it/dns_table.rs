@@ -729,6 +729,29 @@ fn an_explanation_is_given_to_who_may_ask_and_moves_nothing() {
 }
 
 #[test]
+fn an_explanation_tells_what_a_rule_that_learns_believes() {
+    let options = Options { explain: true, ..Options::default() };
+    let mut plan = plan();
+    plan.farms.push(farm("learns", "adaptive", &["app01", "app02"]));
+    let mut server = Server::new(plan, include_str!("../../zones/athena.zone"), options);
+    let mut report = BackendUpdate::new(name("app02"));
+    report.statistics = vec![(StatisticName::parse("l").unwrap(), Amount::Set(0.5))];
+    server.engine.apply(&[Update::Backend(report)], server.now).unwrap();
+    let reply = server.ask(&query("learns.athena. TXT"), Transport::Udp).unwrap();
+    let message = Message::from_vec(&reply).unwrap();
+    let rr::RData::TXT(texts) = &message.answers[0].data else { panic!("{message:?}") };
+    let believed = |name: &str| {
+        let text = texts.txt_data.iter().map(|text| String::from_utf8_lossy(text).into_owned());
+        text.into_iter().find(|text| text.starts_with(name)).expect("every member is told")
+    };
+    assert_eq!(
+        believed("app02"),
+        "app02: load 0.5, weight 1, share 0.500, believed load 0.500, capacity not known yet"
+    );
+    assert!(believed("app01").contains("believed load 0.000"), "one alone says nothing of the others");
+}
+
+#[test]
 fn the_protocol_by_its_corners() {
     Server::usual().run(&soa("
         > farm_one.athena. A +rd +cd +ad +z

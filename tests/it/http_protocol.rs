@@ -330,12 +330,38 @@ fn json_says_the_same_with_dates() {
     let farm = &json("/ath/status/farm/?n=farm_one")[0];
     assert_eq!(farm["members"][0]["reason"], "drain");
     assert_eq!(farm["members"][0]["load"], 0.5);
+    assert_eq!(farm["members"][0]["estimate"], serde_json::Value::Null, "it is not available");
     assert_eq!(farm["members"][1]["load_reason"], "no l reported, the farm's average counts");
     assert_eq!(farm["source"]["value"], "members");
     assert_eq!(json("/ath/status/engine/")["reports"], 1);
     let debug = json("/ath/status/debug/?true");
     assert_eq!(debug["backends"].as_array().unwrap().len(), 2);
     assert_eq!(debug["farms"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn what_a_rule_that_learns_believes_is_visible() {
+    let farms = vec![farm("farm_one", &["app01", "app02"], "adaptive")];
+    let server = Server::start(Plan { backends: plan().backends, farms }, Options::default());
+    let member = || {
+        let response = server.request("GET", "/ath/status/farm/?n=farm_one", "Accept: application/json\r\n");
+        serde_json::from_str::<serde_json::Value>(&response.body).unwrap()[0]["members"][1].clone()
+    };
+    assert!(member()["estimate"].as_f64().is_some_and(|load| load.abs() < 1e-6), "{}", member());
+    assert_eq!(member()["capacity"], serde_json::Value::Null, "not known yet");
+    assert_eq!(member()["share"], 0.5);
+    let reports: Vec<_> = (0..40).map(|load| format!("h=app02,l={}", load % 5)).collect();
+    for report in reports {
+        server.tell("/ath/balance/?farm_one");
+        server.tell(&format!("/ath/update/phys/?{report}"));
+    }
+    let capacity = member()["capacity"].as_f64().expect("reports tell what it can serve");
+    assert!(capacity > 0.0 && member()["estimate"].as_f64().is_some_and(|load| load <= 4.5), "{}", member());
+    let metrics = server.request("GET", "/metrics", "").body;
+    for family in ["athena_member_load_estimate", "athena_member_capacity", "athena_member_share_ratio"] {
+        let sample = format!("{family}{{farm=\"farm_one\",backend=\"app02\"}} ");
+        assert!(metrics.contains(&sample), "{sample} in\n{metrics}");
+    }
 }
 
 #[test]

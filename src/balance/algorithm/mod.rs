@@ -86,7 +86,8 @@ impl Default for Params {
 /// A rule with what it has learned of one farm.
 pub trait Algorithm: Send + Sync {
     /// Takes the candidates as they are from now on, none or more, in the farm's order, and gives what will choose
-    /// among them. Called under the engine's lock.
+    /// among them. Called under the engine's lock, with all of them first, then with those of each address family if
+    /// that is a part of them.
     fn prepare(&self, candidates: &[Candidate]) -> Box<dyn Select>;
 
     /// Takes a report's figures, for rules that learn. Called under the engine's lock, after the member's gauge has
@@ -147,6 +148,13 @@ pub struct Belief {
     pub answers_a_second: f64,
 }
 
+impl Belief {
+    /// Answers a second that it can serve, if that is known.
+    pub fn capacity(&self) -> Option<f64> {
+        Some(self.answers_a_second).filter(|capacity| *capacity > 0.0)
+    }
+}
+
 /// A row of the table.
 #[derive(Debug)]
 pub struct AlgorithmSpec {
@@ -181,7 +189,7 @@ pub static ALGORITHMS: &[AlgorithmSpec] = &[
 ];
 
 /// The rule of a farm that names none.
-pub static DEFAULT: &AlgorithmSpec = &least_load::SPEC;
+pub static DEFAULT: &AlgorithmSpec = &adaptive::SPEC;
 
 /// The rule of this name.
 pub fn find(name: &str) -> Option<&'static AlgorithmSpec> {

@@ -34,7 +34,7 @@ const SMOOTH: usize = 64;
 /// Largest multiple at which weights are tried as whole numbers.
 const DENOMINATORS: u32 = 100;
 
-struct RoundRobin;
+pub(super) struct RoundRobin;
 
 impl Algorithm for RoundRobin {
     fn prepare(&self, candidates: &[Candidate]) -> Box<dyn Select> {

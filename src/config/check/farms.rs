@@ -131,6 +131,8 @@ impl<'a> Check<'a> {
             section.get("slow_start_aggression").map_or(1.0, |node| self.number(node, 0.01..=100.0));
         let suspicion = section.get("suspicion").is_none_or(|node| self.truth(node));
         let answer_load = section.get("answer_load").map(|node| self.number(node, 1e-6..=1e9));
+        let load_smoothing = section.get("load_smoothing").and_then(|node| self.span_or_none(node));
+        let error_penalty = section.get("error_penalty").map(|node| self.number(node, 0.0..=1e6));
         let hash_bound = section.get("hash_bound").map(|node| self.number(node, 1.0..=1e6));
 
         let mut plan = FarmPlan::new(name?, [], algorithm);
@@ -147,6 +149,8 @@ impl<'a> Check<'a> {
         plan.slow_start = window.map(|window| SlowStart { window, aggression });
         plan.suspicion = suspicion;
         plan.params.answer_load = answer_load;
+        plan.params.load_smoothing = load_smoothing;
+        plan.params.error_penalty = error_penalty.unwrap_or(plan.params.error_penalty);
         plan.params.hash_bound = hash_bound.unwrap_or(plan.params.hash_bound);
         Some(plan)
     }

@@ -244,7 +244,14 @@ fn member_words(member: &MemberStatus) -> String {
         LoadState::Missing(statistic) => format!("load unknown, {statistic} was not reported"),
         LoadState::NotFinite => "load not finite".to_owned(),
     };
-    format!("{}: {load}, weight {}, share {:.3}", member.backend, member.weight, member.share)
+    let believed = member.belief.map_or_else(String::new, |belief| {
+        let capacity = belief.capacity().map_or_else(
+            || ", capacity not known yet".to_owned(),
+            |capacity| format!(", capacity {capacity:.3} answers a second"),
+        );
+        format!(", believed load {:.3}{capacity}", belief.load)
+    });
+    format!("{}: {load}, weight {}, share {:.3}{believed}", member.backend, member.weight, member.share)
 }
 
 fn because(what: &str, why: &str) -> String {

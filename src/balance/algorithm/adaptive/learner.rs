@@ -4,13 +4,14 @@ mod steer;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::super::super::moment::Moment;
 use super::super::{Candidate, Observation, Params};
 use super::bank::{Bank, POOLED};
 use super::member::{Interval, Last, Member, Sums, weighted};
 use super::scale::{MOST, Scale, idle_of};
-use super::virtual_queue::{Contender, Drive, VirtualQueue};
+use super::virtual_queue::{Drive, Slab};
 
 /// What a farm has learned.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Learner {
     by_seed: HashMap<u64, usize>,
     /// Places of the farm's list, where they stand in `members`; a reload may make them wrong, the seed tells.
     by_id: Vec<usize>,
+    /// The members' virtual queues. Who reports without ever having been a candidate has none.
+    slab: Arc<Slab>,
     pool: Sums,
     bank: Bank,
     scale: Scale,
@@ -29,8 +32,6 @@ pub struct Learner {
     /// When the first report came, and the answers given by then; answers a second since, at weight 1.
     start: Option<(Moment, f64)>,
     answer_rate: f64,
-    /// Members that reported.
-    known: usize,
     /// Reports until the idle load is looked at again.
     idle_wait: usize,
     /// Arrivals from report to report, averaged over the members.
@@ -66,6 +67,7 @@ impl Learner {
             members: Vec::new(),
             by_seed: HashMap::new(),
             by_id: Vec::new(),
+            slab: Arc::default(),
             pool: Sums::default(),
             bank,
             scale: Scale::default(),
@@ -73,22 +75,20 @@ impl Learner {
             counted: None,
             start: None,
             answer_rate: 0.0,
-            known: 0,
-            idle_wait: 8,
+            idle_wait: 0,
             arrivals_a_report: 0.0,
             drive,
         }
     }
 
-    /// Makes contenders of candidates; who is new starts with the average load of the others.
-    pub fn enlist(&mut self, candidates: &[Candidate]) -> Box<[Contender]> {
+    /// Gives every candidate a virtual queue and tells where it stands; who is new starts with the average load of the
+    /// others. A candidate that has none yet moves all of them, so the whole farm comes before a part of it.
+    pub fn enlist(&mut self, candidates: &[Candidate]) -> (Arc<Slab>, Box<[u32]>) {
         let now = self.latest();
-        if candidates.iter().any(|candidate| !self.by_seed.contains_key(&candidate.seed)) {
-            self.forget_the_gone();
-        }
+        self.make_room(candidates);
         self.take_over(candidates, now);
         let average = self.average(now);
-        let mut contenders = Vec::with_capacity(candidates.len());
+        let mut places = Vec::with_capacity(candidates.len());
         for candidate in candidates {
             let index = self.find_or_add(candidate.id.0 as usize, candidate.seed, candidate.weight);
             let member = &mut self.members[index];
@@ -99,29 +99,50 @@ impl Learner {
             }
             member.part = (candidate.weight / member.weight).clamp(1e-3, 1.0);
             let answers = candidate.gauge.answers();
-            let seen = if fresh { answers } else { member.queue.seen() };
-            match (member.last, candidate.gauge.reported()) {
-                (Some(_), _) => {
-                    let load = member.queue.load(now, self.drive.knee.get());
-                    self.put(index, load, seen, now);
-                }
+            let seen = if fresh { answers } else { self.slab.seen(index) };
+            match (self.members[index].last, candidate.gauge.reported()) {
+                (Some(_), _) => self.put(index, self.load(index, now), seen, now),
                 (None, Some(told)) => self.put(index, self.scale.normal(told), answers, now),
                 (None, None) => self.put(index, average, answers, now),
             }
-            contenders.push(Contender {
-                id: candidate.id,
-                weight: candidate.weight,
-                gauge: Arc::clone(&candidate.gauge),
-                queue: Arc::clone(&self.members[index].queue),
-            });
+            places.push(index as u32);
         }
-        contenders.into()
+        (Arc::clone(&self.slab), places.into())
+    }
+
+    /// Makes a new row of virtual queues, if there are candidates without one. Those of members that are gone go.
+    fn make_room(&mut self, candidates: &[Candidate]) {
+        let has = |candidate: &Candidate| {
+            self.by_seed.get(&candidate.seed).is_some_and(|&index| index < self.slab.len())
+        };
+        if candidates.iter().all(has) {
+            return;
+        }
+        let stayed = self.forget_the_gone();
+        for candidate in candidates {
+            self.find_or_add(candidate.id.0 as usize, candidate.seed, candidate.weight);
+        }
+        let places = (0..self.members.len()).map(|index| stayed.get(index).copied());
+        let slab = Slab::from_old(&self.slab, places);
+        self.slab = Arc::new(slab);
+    }
+
+    /// The load believed in of a member.
+    pub(super) fn load(&self, index: usize, now: Moment) -> f64 {
+        match (self.slab.get(index), self.members[index].last) {
+            (Some(queue), _) => queue.load(now, self.drive.knee.get()),
+            (None, last) => last.map_or(0.0, |last| last.load),
+        }
+    }
+
+    fn known(&self) -> usize {
+        self.drive.known.load(Relaxed) as usize
     }
 
     /// Loads that were known before this rule was in force (it was changed, or Athena was restarted) tell at least what
     /// loads are like.
     fn take_over(&mut self, candidates: &[Candidate], now: Moment) {
-        if self.known > 0 {
+        if self.known() > 0 {
             return;
         }
         let mut loads: Vec<f64> =
@@ -145,7 +166,7 @@ impl Learner {
             return index;
         }
         let index = *self.by_seed.entry(seed).or_insert_with(|| {
-            self.members.push(Member::new(seed, weight.max(1e-9), Arc::new(VirtualQueue::new())));
+            self.members.push(Member::new(seed, weight.max(1e-9)));
             self.members.len() - 1
         });
         if self.by_id.len() <= id {
@@ -155,17 +176,22 @@ impl Learner {
         index
     }
 
-    /// Drops members that the engine no longer knows: nobody else holds their gauge.
-    fn forget_the_gone(&mut self) {
+    /// Drops members that the engine no longer knows: nobody else holds their gauge. Gives the places that those who stay
+    /// had.
+    fn forget_the_gone(&mut self) -> Vec<usize> {
         let gone = |member: &Member| member.gauge.as_ref().is_some_and(|gauge| Arc::strong_count(gauge) == 1);
-        if !self.members.iter().any(gone) {
-            return;
+        let stays = |index: &usize| !gone(&self.members[*index]);
+        let stayed: Vec<usize> = (0..self.members.len()).filter(stays).collect();
+        if stayed.len() < self.members.len() {
+            self.members.retain(|member| !gone(member));
+            self.by_id.clear();
+            let places = self.members.iter().enumerate();
+            self.by_seed = places.map(|(index, member)| (member.seed, index)).collect();
+            let known = self.members.iter().filter(|member| member.last.is_some()).count();
+            self.drive.known.store(known as u64, Relaxed);
+            self.add_up();
         }
-        self.members.retain(|member| !gone(member));
-        self.by_id.clear();
-        self.by_seed = self.members.iter().enumerate().map(|(index, member)| (member.seed, index)).collect();
-        self.known = self.members.iter().filter(|member| member.last.is_some()).count();
-        self.add_up();
+        stayed
     }
 
     /// Adds the pool up from scratch: a running sum drifts.
@@ -176,12 +202,16 @@ impl Learner {
         }
     }
 
-    /// The average load of the members that reported, as it is believed to be now; 0 if none did.
+    /// The average load of the members that reported, as it is believed to be now; 0 as long as fewer than two did, for
+    /// one alone says nothing of the others.
     fn average(&self, now: Moment) -> f64 {
-        let knee = self.drive.knee.get();
-        let known = self.members.iter().filter(|member| member.last.is_some());
-        let sum: f64 = known.map(|member| member.queue.load(now, knee).min(MOST)).sum();
-        sum / self.known.max(1) as f64
+        let known = self.known();
+        if known < 2 {
+            return 0.0;
+        }
+        let reported = |&index: &usize| self.members[index].last.is_some();
+        let loads = (0..self.members.len()).filter(reported).map(|index| self.load(index, now).min(MOST));
+        loads.sum::<f64>() / known as f64
     }
 
     /// Learns from a report.
@@ -228,16 +258,16 @@ impl Learner {
 
     fn first_report(&mut self, index: usize, told: f64, report: &Observation<'_>) {
         self.members[index].least.see(told, 0.0);
-        if self.known == 0 {
+        if self.known() < 2 {
             self.idle_wait = 0;
         }
         self.see_scale(told, report.now);
         let load = self.scale.normal(told);
         let (at, answers, counter) = (report.now, report.answers, report.counter);
         self.members[index].last = Some(Last { told, load, at, answers, counter });
-        self.known += 1;
+        let known = self.drive.known.fetch_add(1, Relaxed) + 1;
         self.put(index, load, report.answers, report.now);
-        if self.known.is_power_of_two() {
+        if known.is_power_of_two() {
             self.get_to_know(report.now);
         }
     }
@@ -253,13 +283,13 @@ impl Learner {
         if span > 0.0 {
             self.answer_rate = (answers - before).max(0.0) / (span * weights);
         }
-        let (average, knee) = (self.average(now), self.drive.knee.get());
-        for index in 0..self.members.len() {
-            let Member { last, gauge, queue, .. } = &self.members[index];
+        let average = self.average(now);
+        for index in 0..self.slab.len() {
+            let Member { last, gauge, .. } = &self.members[index];
             match (last, gauge) {
                 (None, Some(gauge)) => self.put(index, average, gauge.answers(), now),
                 (None, None) => {}
-                (Some(_), _) => self.put(index, queue.load(now, knee), queue.seen(), now),
+                (Some(_), _) => self.put(index, self.load(index, now), self.slab.seen(index), now),
             }
         }
     }
@@ -317,9 +347,8 @@ impl Learner {
     /// Lets the unit of load follow what was told.
     fn rescale(&mut self, load: f64, now: Moment) {
         let Some(powers) = self.scale.see(load) else { return };
-        let (knee, factor) = (self.drive.knee.get(), 2f64.powi(-powers));
-        let loads: Vec<f64> =
-            self.members.iter().map(|member| member.queue.load(now, knee) * factor).collect();
+        let factor = 2f64.powi(-powers);
+        let loads: Vec<f64> = self.loads(now).map(|load| load * factor).collect();
         self.bank.rescale(powers);
         self.members.iter_mut().for_each(|member| member.rescale(powers));
         self.pool.rescale(powers);
@@ -331,7 +360,8 @@ impl Learner {
         self.put_all(&loads, now);
     }
 
-    /// Looks at the idle load from time to time: about once a round.
+    /// Looks at the idle load from time to time: about once a round. One member alone does not tell what idle is: if it
+    /// says 9, it may well be busy.
     fn settle_idle(&mut self, now: Moment) {
         if self.idle_wait > 0 {
             self.idle_wait -= 1;
@@ -341,10 +371,12 @@ impl Learner {
         self.add_up();
         let mut least: Vec<f64> =
             self.members.iter().map(|member| member.least.get()).filter(|least| least.is_finite()).collect();
+        if least.len() < 2 {
+            return;
+        }
         let Some(growth) = idle_of(&mut least).and_then(|idle| self.scale.settle_idle(idle)) else { return };
-        let knee = self.drive.knee.get();
         let moved = |load: f64| (load + growth).clamp(0.0, MOST);
-        let loads: Vec<f64> = self.members.iter().map(|member| moved(member.queue.load(now, knee))).collect();
+        let loads: Vec<f64> = self.loads(now).map(moved).collect();
         for member in &mut self.members {
             member.interval = None;
             if let Some(last) = &mut member.last {

@@ -11,7 +11,6 @@ use super::super::super::gauge::Gauge;
 use super::super::super::moment::Moment;
 use super::bank::{DELAYS, KNEES, moved};
 use super::scale::Least;
-use super::virtual_queue::VirtualQueue;
 
 /// Windows: arrivals and reports that each holds at least, the shortest first.
 pub const WINDOWS: [(f64, f64); 3] = [(64.0, 6.0), (256.0, 24.0), (1024.0, 96.0)];
@@ -79,7 +78,6 @@ pub struct Interval {
 #[derive(Debug)]
 pub struct Member {
     pub seed: u64,
-    pub queue: Arc<VirtualQueue>,
     /// Held by the engine too, as long as it knows the member.
     pub gauge: Option<Arc<Gauge>>,
     /// As configured or overridden.
@@ -116,10 +114,9 @@ pub struct Last {
 
 impl Member {
     /// One of which nothing is known.
-    pub fn new(seed: u64, weight: f64, queue: Arc<VirtualQueue>) -> Self {
+    pub fn new(seed: u64, weight: f64) -> Self {
         Self {
             seed,
-            queue,
             gauge: None,
             weight,
             part: 1.0,

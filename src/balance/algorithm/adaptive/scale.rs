@@ -24,6 +24,9 @@ const EXPONENTS: std::ops::RangeInclusive<i32> = -512..=512;
 /// A load above idle that is smaller than this part of the usual load counts as idle.
 const IDLE_PART: f64 = 1e-3;
 
+/// So few loads are forgotten when the idle load moves.
+const EARLY: u32 = 8;
+
 impl Default for Scale {
     fn default() -> Self {
         Self { idle: 0.0, exponent: 0, usual: 1.0, seen: 0 }
@@ -86,6 +89,10 @@ impl Scale {
             return None;
         }
         self.idle = idle;
+        // What was usual so far was measured from elsewhere.
+        if self.seen < EARLY {
+            self.seen = 0;
+        }
         Some(growth)
     }
 }

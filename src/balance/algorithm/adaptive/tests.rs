@@ -13,6 +13,7 @@ struct Stage {
     tallies: Vec<Arc<Tally>>,
     select: Box<dyn Select>,
     random: SplitMix,
+    ticket: u64,
     /// Seconds.
     now: f64,
 }
@@ -38,11 +39,12 @@ impl Stage {
             .collect();
         let rule = Adaptive::new(&params);
         let select = rule.prepare(&candidates);
-        Self { rule, candidates, tallies, select, random: SplitMix::new(5), now: 0.0 }
+        Self { rule, candidates, tallies, select, random: SplitMix::new(5), ticket: 0, now: 0.0 }
     }
 
     fn choose(&mut self) -> usize {
-        let pick = Pick { now: moment(self.now), ticket: 0, key: b"" };
+        let pick = Pick { now: moment(self.now), ticket: self.ticket, key: b"" };
+        self.ticket += 1;
         let id = self.select.select(&pick, &mut self.random).expect("there are candidates");
         self.tallies[id.0 as usize].count();
         id.0 as usize
@@ -98,6 +100,117 @@ fn without_reports_turns_follow_weights() {
     let mut seen = [0; 3];
     (0..800).for_each(|_| seen[stage.choose()] += 1);
     assert_eq!(seen, [100, 200, 500]);
+}
+
+#[test]
+fn the_first_report_of_a_load_sends_choices_elsewhere_at_once() {
+    let mut stage = Stage::new(&[1.0; 2], Params::default());
+    (0..5).for_each(|_| _ = stage.choose());
+    stage.report(0, 9.0);
+    let chosen: Vec<usize> = (0..8).map(|_| stage.choose()).collect();
+    assert_eq!(chosen, [1; 8]);
+}
+
+#[test]
+fn a_clock_that_jumps_back_makes_nobody_busier_or_idler() {
+    let mut stage = Stage::new(&[1.0; 4], Params::default());
+    steady(&mut stage, &[2.0; 4], 1.0, 1.0, 0.0, 200);
+    let before = stage.beliefs();
+    stage.now -= 1e5;
+    for (now, before) in stage.beliefs().iter().zip(&before) {
+        assert!(now.load <= before.load + 8.0 && now.answers_a_second == before.answers_a_second, "{now:?}");
+    }
+    let mut seen = [0; 4];
+    (0..400).for_each(|_| seen[stage.choose()] += 1);
+    assert!(seen.iter().all(|count| (80..120).contains(count)), "a clock that stands still: {seen:?}");
+    // Reports that come with the earlier time set where members stand, as ever.
+    stage.report(0, 500.0);
+    assert!((0..50).all(|_| stage.choose() != 0));
+}
+
+/// What was learned of a farm that has run for a while, after `change` was done to it and it has run on.
+fn capacities_after(change: impl Fn(&mut Stage)) -> [Vec<f64>; 2] {
+    let mut stage = Stage::new(&[1.0; 4], Params::default());
+    let speeds = [2.0, 2.0, 6.0, 6.0];
+    let capacities =
+        |stage: &Stage| stage.beliefs().iter().map(|belief| belief.answers_a_second).collect::<Vec<f64>>();
+    steady(&mut stage, &speeds, 1.0, 1.0, 0.0, 300);
+    let before = capacities(&stage);
+    change(&mut stage);
+    let after = capacities(&stage);
+    [before, after]
+}
+
+#[test]
+fn the_same_report_twice_and_a_late_one_teach_little() {
+    let [before, after] = capacities_after(|stage| {
+        for _ in 0..20 {
+            // Twice within a microsecond, and once what was true a second ago.
+            stage.report(1, 3.0);
+            stage.now += 1e-6;
+            stage.report(1, 3.0);
+            stage.report(1, 5.0);
+            stage.now += 1.0;
+        }
+    });
+    for (before, after) in before.iter().zip(&after) {
+        assert!((0.4..2.5).contains(&(after / before)), "{before} {after}");
+    }
+}
+
+#[test]
+fn one_that_lies_moves_only_itself() {
+    for lie in [0.0, 1e6] {
+        let [before, after] = capacities_after(|stage| {
+            for _ in 0..50 {
+                stage.now += 1.0;
+                (0..8).for_each(|_| _ = stage.choose());
+                stage.report(0, lie);
+                (1..4).for_each(|place| stage.report(place, 2.0));
+            }
+        });
+        assert!(after.iter().all(|capacity| capacity.is_finite()), "{after:?}");
+        for (before, after) in before[1..].iter().zip(&after[1..]) {
+            assert!((0.25..4.0).contains(&(after / before)), "{lie}: {before:?} {after:?}");
+        }
+    }
+}
+
+#[test]
+fn one_that_always_says_it_is_idle_does_not_get_everything() {
+    let mut stage = Stage::new(&[1.0; 4], Params::default());
+    steady(&mut stage, &[2.0; 4], 1.0, 1.0, 0.0, 200);
+    let mut seen = [0; 4];
+    for turn in 0..2000 {
+        stage.now += 0.15;
+        seen[stage.choose()] += 1;
+        if turn % 20 == 0 {
+            stage.report(0, 0.0);
+            (1..4).for_each(|place| stage.report(place, 3.0));
+        }
+    }
+    // It looks like one that is fast beyond all measure, which the bound on capacities ends.
+    assert!(seen[1..].iter().all(|count| *count > 60), "{seen:?}");
+}
+
+#[test]
+fn a_backend_that_restarts_counts_from_0_and_is_not_taken_for_a_fast_one() {
+    let mut stage = Stage::new(&[1.0; 2], Params::default());
+    let mut taken = [1e6, 1e6];
+    for turn in 0..400 {
+        stage.now += 1.0;
+        let chosen = stage.choose();
+        taken[chosen] += 1.0;
+        if turn == 300 {
+            taken[0] = 0.0;
+        }
+        for (place, taken) in taken.iter().enumerate() {
+            stage.report_with(place, 2.0, Some(*taken));
+        }
+    }
+    let beliefs = stage.beliefs();
+    let ratio = beliefs[0].answers_a_second / beliefs[1].answers_a_second;
+    assert!((0.8..1.25).contains(&ratio), "{beliefs:?}");
 }
 
 #[test]
@@ -217,12 +330,12 @@ fn nobody_gets_much_more_than_his_share_between_two_reports() {
 /// What may happen to a rule.
 #[derive(Debug, Clone)]
 enum Happening {
+    /// What one report says; equal ones come as well, and from a clock that was set back.
     Report {
         place: usize,
         load: f64,
         counter: Option<f64>,
     },
-    /// The same report again.
     Choices(u8),
     Time(f64),
     /// Members 0 to n are candidates.

@@ -6,14 +6,17 @@
 //! exponentially; it never reaches 0, so idle members stay ordered by how long they have been idle. (The exponential
 //! itself would do as well; this one needs no transcendental function to be read.)
 //!
-//! Everything is an atomic on its own. A choice that reads while a report writes may see the numbers of two moments
-//! mixed; it then errs for this one answer by what happened in between. No answer is lost by that: it is either in x,
-//! or among those that `seen` is behind the tally.
+//! The queues of a farm stand in one row ([`Slab`]), two to a cache line, for a choice in a large farm is the time that its
+//! sample takes to arrive from memory. What only the chosen one needs stands elsewhere.
+//!
+//! Everything is an atomic on its own and changed by plain stores. A choice that reads while a report writes may see the
+//! numbers of two moments mixed; it then errs for this one answer by what happened in between. Of two answers to the
+//! same member in the same nanoseconds one may be missing in x; then `seen` misses it too, is behind the tally, and the
+//! next choice that would give this member takes it in.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::super::super::gauge::{AtomicF64, Gauge};
+use super::super::super::gauge::AtomicF64;
 use super::super::super::moment::Moment;
 
 /// What a farm believes in.
@@ -27,29 +30,30 @@ pub struct Drive {
     pub unit: AtomicF64,
     /// The load of an idle member, in the formula's unit.
     pub idle: AtomicF64,
+    /// Members that reported.
+    pub known: AtomicU64,
 }
 
 impl Default for Drive {
     fn default() -> Self {
         let one = || AtomicF64::new(1.0);
-        Self { knee: one(), gain: one(), unit: one(), idle: AtomicF64::new(0.0) }
+        let (idle, known) = (AtomicF64::new(0.0), AtomicU64::new(0));
+        Self { knee: one(), gain: one(), unit: one(), idle, known }
     }
 }
 
-/// See the module's head. Loads are in the farm's unit, time is in seconds.
+/// See the module's head. Loads are in the farm's unit, time is in nanoseconds.
 #[derive(Debug)]
-#[repr(align(64))]
+#[repr(align(32))]
 pub struct VirtualQueue {
     /// x at the moment `base`, with all answers since.
     x: AtomicF64,
     /// Nanoseconds since the epoch.
     base: AtomicU64,
-    /// µ: what x loses in a second.
-    rate: AtomicF64,
+    /// µ: what x loses in a nanosecond.
+    fall: AtomicF64,
     /// What q + g is multiplied by to be compared.
     factor: AtomicF64,
-    /// The backend's tally up to which answers are in x.
-    seen: AtomicU64,
 }
 
 /// x of a load.
@@ -64,49 +68,45 @@ pub fn x_of(load: f64, knee: f64) -> f64 {
 /// Loads below this part of the knee are told apart no more.
 const LEAST: f64 = 1e-12;
 
-/// The load of an x.
+/// The load of an x. Without a branch: whether a member is busy cannot be foretold.
 #[inline]
 pub fn load_of(x: f64, knee: f64) -> f64 {
-    if x >= 0.0 {
-        knee + x
-    } else {
-        let root = 4.0 * knee / (4.0 * knee - x);
-        let square = root * root;
-        knee * square * square
-    }
+    let below = if x < 0.0 { x } else { 0.0 };
+    let root = 4.0 * knee / (4.0 * knee - below);
+    let square = root * root;
+    knee * square * square + (x - below)
 }
 
 impl VirtualQueue {
     /// A queue that stands still, until it is set.
-    pub fn new() -> Self {
+    fn new() -> Self {
         Self {
             x: AtomicF64::new(0.0),
             base: AtomicU64::new(0),
-            rate: AtomicF64::new(0.0),
+            fall: AtomicF64::new(0.0),
             factor: AtomicF64::new(1.0),
-            seen: AtomicU64::new(0),
         }
     }
 
-    /// µ; 0 while it is not known.
-    pub fn capacity(&self) -> f64 {
-        self.rate.get()
+    fn copy(&self) -> Self {
+        Self {
+            x: AtomicF64::new(self.x.get()),
+            base: AtomicU64::new(self.base.load(Relaxed)),
+            fall: AtomicF64::new(self.fall.get()),
+            factor: AtomicF64::new(self.factor.get()),
+        }
     }
 
-    /// Sets everything, at a report or when the farm's beliefs change. `answers`: the tally that `load` includes.
-    pub fn set(&self, load: f64, knee: f64, rate: f64, factor: f64, answers: u64, now: Moment) {
-        self.base.store(now.nanos(), Relaxed);
-        self.rate.set(rate);
-        self.factor.set(factor);
-        self.x.set(x_of(load, knee));
-        self.seen.store(answers, Relaxed);
+    /// µ, a second; 0 while it is not known.
+    pub fn capacity(&self) -> f64 {
+        self.fall.get() * 1e9
     }
 
     #[inline]
     fn x(&self, now: Moment) -> f64 {
-        // A clock that jumps back stands still here.
-        let span = now.nanos().saturating_sub(self.base.load(Relaxed)) as f64 * 1e-9;
-        self.x.get() - self.rate.get() * span
+        // A clock that jumps back stands still here. Signed, for that is one instruction.
+        let span = now.nanos().saturating_sub(self.base.load(Relaxed)) as i64 as f64;
+        self.x.get() - self.fall.get() * span
     }
 
     /// The load believed in at `now`.
@@ -115,51 +115,91 @@ impl VirtualQueue {
         load_of(self.x(now), knee)
     }
 
-    /// The tally up to which answers are in the load.
-    pub fn seen(&self) -> u64 {
-        self.seen.load(Relaxed)
-    }
-
-    /// What is compared: the load with one more answer, weighted. Answers that others gave this backend (another
-    /// farm, a sticky token) are taken in first.
+    /// What is compared, if it has `load` and gets one more answer.
     #[inline]
-    pub fn measure(&self, now: Moment, knee: f64, gain: f64, gauge: &Gauge) -> f64 {
-        let seen = self.seen.load(Relaxed);
-        // Behind by wrapping: another thread has taken its answer in and is about to count it.
-        let missed = gauge.answers().wrapping_sub(seen) as i64;
-        if missed > 0 {
-            self.take_missed(seen, missed as u64, now, knee, gain);
-        }
-        (self.load(now, knee) + gain) * self.factor.get()
+    pub fn measure_of(&self, load: f64, gain: f64) -> f64 {
+        (load + gain) * self.factor.get()
     }
 
-    #[cold]
-    fn take_missed(&self, seen: u64, missed: u64, now: Moment, knee: f64, gain: f64) {
-        if self.seen.compare_exchange(seen, seen + missed, Relaxed, Relaxed).is_ok() {
-            self.add(missed as f64 * gain, now, knee);
-        }
-    }
-
-    /// Takes one answer in, which the caller counts in the tally.
+    /// What is compared: the load with one more answer, weighted.
     #[inline]
-    pub fn answer(&self, now: Moment, knee: f64, gain: f64) {
-        self.seen.fetch_add(1, Relaxed);
-        self.add(gain, now, knee);
+    pub fn measure(&self, now: Moment, knee: f64, gain: f64) -> f64 {
+        self.measure_of(self.load(now, knee), gain)
     }
 
     #[inline]
     fn add(&self, load: f64, now: Moment, knee: f64) {
         let before = self.x(now);
         let after = x_of(load_of(before, knee) + load, knee);
-        self.x.add(after - before);
+        self.x.set(self.x.get() + (after - before));
     }
 }
 
-/// A candidate with its queue.
-#[derive(Debug)]
-pub struct Contender {
-    pub id: super::MemberId,
-    pub weight: f64,
-    pub gauge: Arc<Gauge>,
-    pub queue: Arc<VirtualQueue>,
+/// The virtual queues of a farm, in the order of its learner's members.
+#[derive(Debug, Default)]
+pub struct Slab {
+    queues: Box<[VirtualQueue]>,
+    /// The backends' tallies up to which answers are in the queues.
+    seen: Box<[AtomicU64]>,
+}
+
+impl Slab {
+    /// Makes one anew: of each place, which one of `old` it was, if it was there.
+    pub fn from_old(old: &Self, places: impl Iterator<Item = Option<usize>> + Clone) -> Self {
+        let queue = |place: Option<usize>| {
+            place.and_then(|place| old.queues.get(place)).map_or_else(VirtualQueue::new, VirtualQueue::copy)
+        };
+        let seen = |place: Option<usize>| {
+            AtomicU64::new(place.and_then(|place| old.seen.get(place)).map_or(0, |seen| seen.load(Relaxed)))
+        };
+        Self { queues: places.clone().map(queue).collect(), seen: places.map(seen).collect() }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.queues.len()
+    }
+
+    /// The queue at this place, if there is one.
+    pub fn get(&self, place: usize) -> Option<&VirtualQueue> {
+        self.queues.get(place)
+    }
+
+    /// The queue at this place, which must be one.
+    #[inline]
+    pub fn queue(&self, place: u32) -> &VirtualQueue {
+        &self.queues[place as usize]
+    }
+
+    /// The tally up to which answers are in the load.
+    pub fn seen(&self, place: usize) -> u64 {
+        self.seen[place].load(Relaxed)
+    }
+
+    /// Sets everything, at a report or when the farm's beliefs change. `rate`: µ, a second; `answers`: the tally that
+    /// `load` includes.
+    pub fn set(&self, place: usize, rate: f64, factor: f64, load: (f64, f64), answers: u64, now: Moment) {
+        let (queue, (load, knee)) = (&self.queues[place], load);
+        queue.base.store(now.nanos(), Relaxed);
+        queue.fall.set(rate * 1e-9);
+        queue.factor.set(factor);
+        queue.x.set(x_of(load, knee));
+        self.seen[place].store(answers, Relaxed);
+    }
+
+    /// Answers that others gave this backend (another farm, a sticky token) and that are not in the load yet. Behind by
+    /// wrapping: another thread has taken its answer in and is about to count it.
+    #[inline]
+    pub fn missed(&self, place: u32, tally: u64) -> Option<u64> {
+        let missed = tally.wrapping_sub(self.seen[place as usize].load(Relaxed));
+        (missed as i64 > 0).then_some(missed)
+    }
+
+    /// Takes answers in, which are counted in the tally or about to be.
+    #[inline]
+    pub fn answer(&self, place: u32, answers: u64, now: Moment, knee: f64, gain: f64) {
+        let seen = &self.seen[place as usize];
+        seen.store(seen.load(Relaxed).wrapping_add(answers), Relaxed);
+        self.queue(place).add(answers as f64 * gain, now, knee);
+    }
 }

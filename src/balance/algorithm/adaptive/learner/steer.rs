@@ -36,12 +36,16 @@ impl Learner {
 
     /// Lets choices follow what the bank believes now.
     pub(super) fn steer(&mut self, now: Moment) {
-        let knee = self.drive.knee.get();
         self.drive.gain.set(self.bank.gain() * self.requests_an_answer());
-        if (self.knee() / knee).ln().abs() > STEP {
-            let loads: Vec<f64> = self.members.iter().map(|member| member.queue.load(now, knee)).collect();
+        if (self.knee() / self.drive.knee.get()).ln().abs() > STEP {
+            let loads: Vec<f64> = self.loads(now).collect();
             self.put_all(&loads, now);
         }
+    }
+
+    /// The loads believed in, of everybody that has a virtual queue.
+    pub(super) fn loads(&self, now: Moment) -> impl Iterator<Item = f64> {
+        (0..self.slab.len()).map(move |index| self.load(index, now))
     }
 
     /// The knee that drives, for a member of average weight.
@@ -56,13 +60,15 @@ impl Learner {
         self.drive.idle.set(self.scale.idle());
         self.drive.gain.set(self.bank.gain() * self.requests_an_answer());
         for (index, &load) in loads.iter().enumerate() {
-            let seen = self.members[index].queue.seen();
-            self.put(index, load, seen, now);
+            self.put(index, load, self.slab.seen(index), now);
         }
     }
 
-    /// Sets a member's virtual queue.
+    /// Sets a member's virtual queue, if it has one.
     pub(super) fn put(&self, index: usize, load: f64, answers: u64, now: Moment) {
+        if index >= self.slab.len() {
+            return;
+        }
         let member = &self.members[index];
         let rate = match self.bank.rate(member, &self.pool) {
             0.0 => self.answer_rate * self.drive.gain.get() * member.weight / USUAL_UTILIZATION,
@@ -70,6 +76,7 @@ impl Learner {
         };
         // Before any capacity is known answers are counted by weight.
         let factor = if rate > 0.0 { rate.powf(-1.0 / STEEPNESS) } else { 1.0 / member.weight };
-        member.queue.set(load, self.drive.knee.get(), rate * member.part, factor / member.part, answers, now);
+        let load = (load, self.drive.knee.get());
+        self.slab.set(index, rate * member.part, factor / member.part, load, answers, now);
     }
 }
