@@ -27,10 +27,10 @@ own_network() {
   OWN_NETWORK=1 exec unshare "${as[@]}" --net --mount -- bash "$0" "$@"
 }
 
-# Makes this machine's resolver ask these name servers, and them alone, within own_network.
+# Gives what runs from now on, within own_network, an /etc with this resolv.conf and little else.
 resolv_conf() {
-  cp -a /etc "$dir/etc"
-  rm -f "$dir/etc/resolv.conf"
+  mkdir "$dir/etc"
+  cp -r /etc/passwd /etc/group /etc/hosts /etc/ld.so.cache /etc/alternatives "$dir/etc"
   cp "$1" "$dir/etc/resolv.conf"
   echo 'hosts: files dns' >"$dir/etc/nsswitch.conf"
   mount --bind "$dir/etc" /etc

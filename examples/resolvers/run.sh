@@ -4,8 +4,8 @@
 #
 #   examples/resolvers/run.sh [ALGORITHM]          # least-load if none is named
 #
-# Needs dnsmasq, unbound, dig, curl and python3, and the right to make a network and a mount namespace. systemd-resolved is shown
-# where it is installed (its Debian package takes over /etc/resolv.conf, so install it only where that is wanted).
+# Needs dnsmasq, unbound, dig, curl and python3, and the right to make a network and a mount namespace. root is
+# shown systemd-resolved where it is installed (its Debian package takes over /etc/resolv.conf, so install it only where that is wanted).
 . "$(dirname "$0")/../common.sh"
 needs dnsmasq unbound dig unshare ip
 own_network "$@"
@@ -27,12 +27,11 @@ resolv_conf "$example/resolv.conf"
 echo "resolv.conf, the C library and curl:"; spread "http://farm_one.athena:$backend/"
 
 resolved=/lib/systemd/systemd-resolved
-if [ -x "$resolved" ]; then
-  mkdir -p /etc/systemd/resolved.conf.d "$dir/run"
+mkdir -p "$dir/run/systemd/resolve" "$dir/run/systemd/netif"
+if [ -x "$resolved" ] && chown systemd-resolve: "$dir/run/systemd/resolve" 2>/dev/null; then
+  mkdir -p /etc/systemd/resolved.conf.d
   cp "$dir/resolved.conf" /etc/systemd/resolved.conf.d/athena.conf
   mount --bind "$dir/run" /run
-  mkdir -p /run/systemd/resolve /run/systemd/netif
-  chown systemd-resolve: /run/systemd/resolve
   # With nothing but a loopback interface it takes the network to be down.
   ip link add near type veth peer name far
   ip address add 192.0.2.1/24 dev near
@@ -42,5 +41,5 @@ if [ -x "$resolved" ]; then
   until_ok answers_at @127.0.0.53
   echo "systemd-resolved:"; answers @127.0.0.53
 else
-  echo "systemd-resolved: not installed"
+  echo "systemd-resolved: not installed, or not for us to start"
 fi

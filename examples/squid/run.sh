@@ -3,9 +3,11 @@
 #
 #   examples/squid/run.sh [ALGORITHM]          # least-load if none is named
 #
-# Needs squid, curl and python3, and the right to make a network namespace: Squid asks port 53.
+# Needs squid, curl and python3, and root: Squid asks port 53, for which there is a network namespace, and it gives up
+# root's rights to another user.
 . "$(dirname "$0")/../common.sh"
 needs squid unshare ip
+[ "$(id -u)" -eq 0 ] || fail "this example needs root"
 own_network "$@"
 begin "$@"
 fill "$example/squid.conf" "$example/rewrite.py"

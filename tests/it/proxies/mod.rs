@@ -5,6 +5,7 @@
 
 mod apache;
 mod caddy;
+mod clients;
 mod haproxy;
 mod nginx;
 mod resolvers;
@@ -62,15 +63,15 @@ impl Place {
         std::fs::set_permissions(self.folder(), std::fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// A folder like /etc whose resolv.conf is the example's, which leads to `dns` at port 53. Gives what a shell in a mount
+    /// A folder for an /etc whose resolv.conf is the example's, which leads to `dns` at port 53. Gives what a shell in a mount
     /// namespace of its own has to do to see it, and then to become its arguments; and the folder, its `$0`.
     pub fn own_resolver(&self, dns: SocketAddr) -> [String; 2] {
         self.fill("resolvers", &["resolv.conf"], dns, 8000);
         let etc = self.folder().join("etc");
-        let copied = Command::new("cp").arg("-a").arg("/etc").arg(&etc).status().unwrap();
-        assert!(copied.success());
-        // A link would lead out of the folder.
-        let _ = std::fs::remove_file(etc.join("resolv.conf"));
+        std::fs::create_dir(&etc).unwrap();
+        for file in ["passwd", "group", "hosts"] {
+            std::fs::copy(Path::new("/etc").join(file), etc.join(file)).unwrap();
+        }
         std::fs::copy(self.folder().join("resolv.conf"), etc.join("resolv.conf")).unwrap();
         std::fs::write(etc.join("nsswitch.conf"), "hosts: files dns\n").unwrap();
         ["mount --bind \"$0\" /etc && exec \"$@\"".to_owned(), etc.to_str().unwrap().to_owned()]

@@ -1,22 +1,29 @@
 //! The examples' run.sh, as a reader would start them.
 
-use std::process::Command;
+use std::process::{Command, Output};
 
 use super::examples;
 
+fn script(example: &str) -> Output {
+    let script = examples().join(example).join("run.sh");
+    let athena = env!("CARGO_BIN_EXE_athena");
+    Command::new("bash").arg(script).arg("round-robin").env("ATHENA", athena).output().unwrap()
+}
+
 /// Runs an example with round-robin and gives what it prints.
 pub fn run(example: &str) -> String {
-    let script = examples().join(example).join("run.sh");
-    let output = Command::new("bash")
-        .arg(script)
-        .arg("round-robin")
-        .env("ATHENA", env!("CARGO_BIN_EXE_athena"))
-        .output()
-        .unwrap();
+    let output = script(example);
     let (said, complained) =
         (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{example}: {}\n{said}{complained}", output.status);
     said
+}
+
+/// Gives why an example cannot be run here.
+pub fn refuse(example: &str) -> String {
+    let output = script(example);
+    assert_eq!(output.status.code(), Some(2), "{example}");
+    String::from_utf8(output.stderr).unwrap()
 }
 
 /// The tale that all of them tell, with who answers by turns.
