@@ -18,6 +18,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Barrier;
 
 use hickory_proto::rr::RecordType;
 use spy::{Asked, Spy};
@@ -225,6 +226,27 @@ impl Kind {
         athena.tell("/ath/update/phys/?h=app02,s=on;h=app03,v=up");
         athena.tell("/ath/update/phys/?h=app01,l=0;h=app02,l=0;h=app03,l=0");
         assert_eq!(proxy.spread(30), counts(&[("app01", 10), ("app02", 10), ("app03", 10)]), "all are back");
+    }
+
+    /// Requests that come at the same moment are as many choices: no cache and no shared look-up makes them one.
+    pub fn at_the_same_moment(&self) {
+        let Story { proxy, .. } = &self.story(3, "round-robin", "");
+        let web = proxy.place.web();
+        let start = Barrier::new(30);
+        let seen = std::thread::scope(|scope| {
+            let one = || {
+                start.wait();
+                spread(web, 1, "").remove(0).0
+            };
+            let threads: Vec<_> = (0..30).map(|_| scope.spawn(one)).collect();
+            let mut seen = BTreeMap::new();
+            for thread in threads {
+                *seen.entry(thread.join().unwrap()).or_insert(0) += 1;
+            }
+            seen
+        });
+        let seen: Vec<_> = seen.into_iter().collect();
+        assert_eq!(seen, counts(&[("app01", 10), ("app02", 10), ("app03", 10)]));
     }
 
     /// A backend that refuses connections: every request of many is answered all the same, by one of the others.

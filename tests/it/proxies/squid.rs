@@ -19,6 +19,11 @@ fn who_serves_and_who_does_not() {
 }
 
 #[test]
+fn requests_at_the_same_moment_are_as_many_choices() {
+    SQUID.at_the_same_moment();
+}
+
+#[test]
 fn a_backend_that_dies_costs_no_request() {
     SQUID.a_second_try();
 }
