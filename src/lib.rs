@@ -34,9 +34,10 @@
 //!
 //! # Glossary
 //!
-//! *Backend* (in the protocol "phys"): a machine. *Farm*: a name that balances. *Member*: a backend in a farm. *Candidate*: a
-//! member that may be chosen now. *Choice*: what a farm answers. *Ticket*: its count of choices. *Feed*: whether a backend
-//! speaks to us. *Decision*: what people set, durable. DNS words are those of RFC 9499.
+//! *Backend* (in the protocol "phys"): a machine; *registered*, if it reported itself and nobody configured it. *Farm*: a
+//! name that balances. *Member*: a backend in a farm. *Candidate*: a member that may be chosen now. *Choice*: what a farm
+//! answers. *Ticket*: its count of choices. *Feed*: whether a backend speaks to us. *Decision*: what people set, durable. DNS
+//! words are those of RFC 9499.
 //!
 //! # Where do I add X?
 //!
