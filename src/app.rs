@@ -4,6 +4,7 @@
 //! fail is tried before anything answers. A reload is the same, aside: what is wrong leaves all as it was. A stop goes
 //! backwards: not ready, a while of service for those who have not noticed, no more queries, open answers finished, states saved.
 
+mod forward;
 mod listeners;
 mod memory;
 mod options;
@@ -137,8 +138,8 @@ pub async fn start(config: Config, mut inherited: Inherited) -> Result<Running, 
     if let Some(state) = memory.as_ref().map(|memory| Arc::clone(memory.state())) {
         readiness.watch(move || state.trouble());
     }
-    let handler =
-        Arc::new(Handler::new(Arc::clone(&engine), zones, dns_options(&config), Arc::clone(&metrics))?);
+    let options = forward::dns_options(&config, &metrics, clock, None);
+    let handler = Arc::new(Handler::new(Arc::clone(&engine), zones, options, Arc::clone(&metrics))?);
     let certificates = Arc::default();
     let http = Arc::new(State::new(
         Arc::clone(&engine),
@@ -238,7 +239,10 @@ impl Running {
         let zones = zones(&config, &self.parts.engine).map_err(StartError::Zones)?;
         self.parts.engine.set_token_keys(token_keys(&config));
         log_changes(&self.parts.engine.set_registration(registration(&config), now));
-        self.parts.handler.replace(zones, dns_options(&config));
+        let (metrics, former) = (&self.parts.metrics, self.parts.handler.authority());
+        let options = forward::dns_options(&config, metrics, self.parts.clock, Some(&former.options));
+        drop(former);
+        self.parts.handler.replace(zones, options);
         let tls = show_http(&config, &self.parts.certificates);
         self.parts.http.replace_options(http::Options { tls, ..http_options(&config) });
         for listener in &mut dns {
@@ -279,6 +283,7 @@ impl Running {
             listener.stop().await;
         }
         self.secure.stop().await;
+        self.finish_forwarding().await;
         for listener in self.http.drain(..) {
             listener.stop().await;
         }

@@ -19,6 +19,11 @@ impl Clock {
         Self { wall, started: Instant::now() }
     }
 
+    /// The same in the words of std, for libraries that ask for them.
+    pub fn instant(&self) -> Instant {
+        self.started + self.started.elapsed()
+    }
+
     /// The present moment.
     pub fn now(&self) -> Moment {
         Moment::from_unix(self.wall + self.started.elapsed())

@@ -12,7 +12,8 @@
 //!   view.rs     what a query reads, behind one atomic pointer a farm; farm.rs choose(), what everything asks
 //!   algorithm/  the table ALGORITHMS and one file a rule
 //! dns/          the only place that imports hickory: zonefile, zone, query, responder, message, handler (bytes to bytes);
-//!               udp the batched loop, wire the plain farm query; server TCP; secure TLS, HTTPS, QUIC
+//!               udp the batched loop, wire the plain farm query; server TCP; secure TLS, HTTPS, QUIC;
+//!               forward names that are not ours, through hickory's resolver
 //! http/         mod.rs the route table; text/ the original's protocol; access, metrics, readiness, the listener
 //! mirror/       to and from other Athenas
 //! state/        durable decisions and warm statistics in a crash-safe file
@@ -24,6 +25,8 @@
 //!
 //! - DNS query: socket, [`dns::wire`] (or [`dns::handler`] for what is not plain), [`balance::Farm::choose`], socket. A farm
 //!   is bound to its owner name when the configuration is loaded; a query looks one name up and loads one pointer.
+//! - DNS query for a name that is not ours, of a client that may ask: put aside by the handler with a place of its own, asked
+//!   by a task of the runtime ([`dns::forward`]), answered on the socket that it came from. Nothing else waits for it.
 //! - Report: route, parsed to an [`balance::Update`], [`balance::Engine::apply`]: lock, check all, change, new view if
 //!   somebody came or went, `ok`. Decisions of people are on disk before that ([`state`]).
 //! - Time: one sweeper sleeps until the next backend would be out. Reload: load all, check all, carry over by name, swap.

@@ -10,6 +10,10 @@ use arc_swap::ArcSwap;
 
 use crate::balance::Moment;
 
+mod forward;
+
+pub use forward::{ForwardMetrics, UpstreamMetrics};
+
 /// Lines of a counter. A power of two; threads beyond share.
 const LINES: usize = 8;
 
@@ -56,6 +60,8 @@ pub struct Metrics {
     pub http: HttpMetrics,
     /// Other Athenas.
     pub mirror: MirrorMetrics,
+    /// Names that are not ours.
+    pub forward: ForwardMetrics,
 }
 
 /// What DNS counts: each message received is counted under one transport and, unless dropped, under one outcome.

@@ -38,7 +38,7 @@ pub fn zones(config: &Config, engine: &Engine) -> Result<Zones, Vec<ZoneError>> 
     Zones::new(&contents, &engine.farms())
 }
 
-/// How DNS answers.
+/// How DNS answers, forwarding aside.
 pub fn dns_options(config: &Config) -> dns::Options {
     let dns = &config.dns;
     dns::Options {
@@ -61,6 +61,7 @@ pub fn dns_options(config: &Config) -> dns::Options {
         },
         https_path: dns.tls.https_path.clone(),
         log_queries: dns.log_queries,
+        forward: None,
     }
 }
 

@@ -10,7 +10,9 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info};
 
 use super::{Running, StartError};
-use crate::config::{Access, Config, Cookie, Dns, Http, Log, Mirror, Problems, Records, Shutdown, Zone};
+use crate::config::{
+    Access, Config, Cookie, Dns, Forward, Http, Log, Mirror, Problems, Records, Shutdown, Zone,
+};
 use crate::http::{NotReloaded, State};
 use crate::systemd;
 
@@ -62,6 +64,7 @@ pub struct Settings {
     access: Access,
     cookie: Cookie,
     mirror: Mirror,
+    forward: Forward,
     log: Log,
     shutdown: Shutdown,
     print: RandomState,
@@ -86,6 +89,7 @@ impl Settings {
             access: config.access.clone(),
             cookie: config.cookie.clone(),
             mirror: config.mirror.clone(),
+            forward: config.forward.clone(),
             log: config.log,
             shutdown: config.shutdown,
             print,
@@ -106,6 +110,7 @@ impl Settings {
             ("[access]: changed", self.access != new.access),
             ("[cookie]: changed", self.cookie != new.cookie),
             ("[mirror]: changed", self.mirror != new.mirror),
+            ("[forward]: changed", self.forward != new.forward),
             ("[shutdown]: changed", self.shutdown != new.shutdown),
             ("dns.threads: changed, in force after a restart", self.dns.threads != new.dns.threads),
             ("state_dir: changed, in force after a restart", self.state_dir != new.state_dir),

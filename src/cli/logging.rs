@@ -1,6 +1,7 @@
 //! Log lines go to stderr, as text or as JSON.
 //!
-//! Libraries are heard from "warn" on only: hickory, for one, has an info line for each query.
+//! Libraries are heard from "warn" on only: hickory, for one, has an info line for each query. Its resolver is not heard at
+//! all, since it has a warning for each datagram that somebody forges; what upstreams do is counted, and told by ourselves.
 
 use std::io::{self, IsTerminal as _};
 
@@ -10,6 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt, registry};
 
 use crate::config::{Level, Log, LogFormat};
+use crate::dns::forward::UNHEARD;
 
 /// Sets logging up for the whole process; a second call changes nothing.
 pub fn start(log: Log) {
@@ -33,7 +35,8 @@ fn filter(level: Level) -> Targets {
         Level::Debug => LevelFilter::DEBUG,
         Level::Trace => return Targets::new().with_default(LevelFilter::TRACE),
     };
-    Targets::new().with_default(own.min(LevelFilter::WARN)).with_target("athena", own)
+    let unheard = UNHEARD.map(|library| (library, LevelFilter::OFF));
+    Targets::new().with_default(own.min(LevelFilter::WARN)).with_targets(unheard).with_target("athena", own)
 }
 
 #[cfg(test)]
@@ -47,6 +50,7 @@ mod tests {
         assert!(info.would_enable("athena::app", &Heard::INFO));
         assert!(!info.would_enable("hickory_server::server", &Heard::INFO));
         assert!(info.would_enable("hickory_server::server", &Heard::WARN));
+        assert!(!info.would_enable("hickory_net::udp::udp_client_stream", &Heard::WARN));
         let error = filter(Level::Error);
         assert!(!error.would_enable("hyper", &Heard::WARN) && error.would_enable("athena", &Heard::ERROR));
         assert!(filter(Level::Trace).would_enable("hickory_proto", &Heard::TRACE));

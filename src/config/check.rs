@@ -7,6 +7,7 @@
 mod backends;
 mod fallback;
 mod farms;
+mod forward;
 mod members;
 mod mirror;
 mod read;
@@ -40,6 +41,7 @@ pub fn check(typed: &Typed) -> Result<Config, Problems> {
     let access = check.access(root);
     let cookie = check.cookie(root);
     let mirror = check.mirror(root, &http.path);
+    let forward = check.forward(root, &dns);
     let log = check.log(root);
     let shutdown = Shutdown { lameduck: check.duration_in(root, &["shutdown", "lameduck"]) };
     let state_dir = check.state_dir(root);
@@ -60,6 +62,7 @@ pub fn check(typed: &Typed) -> Result<Config, Problems> {
             access,
             cookie,
             mirror,
+            forward,
             plan,
             hosts,
             log,

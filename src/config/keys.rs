@@ -6,6 +6,7 @@
 mod access;
 mod cookie;
 mod dns;
+mod forward;
 mod mirror;
 
 use crate::balance::algorithm;
@@ -217,6 +218,7 @@ pub static SECTIONS: &[Section] = &[
     },
     dns::DNS,
     dns::TLS,
+    forward::FORWARD,
     Section {
         path: &["http"],
         header: "[http]",

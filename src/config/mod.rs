@@ -16,6 +16,7 @@ mod check;
 mod document;
 mod effective;
 mod file;
+mod forward;
 pub mod given;
 pub mod keys;
 mod path;
@@ -34,6 +35,7 @@ use crate::balance::registration::Registration;
 use crate::balance::{Name, Plan};
 use crate::tls::{Authorities, Certificate};
 use file::{Text, Typed};
+pub use forward::{Forward, ForwardOrder};
 pub use given::Given;
 pub use problem::{Place, Problem, Problems};
 pub use template::template;
@@ -55,6 +57,8 @@ pub struct Config {
     pub cookie: Cookie,
     /// `[mirror]`
     pub mirror: Mirror,
+    /// `[forward]`
+    pub forward: Forward,
     /// Backends and farms.
     pub plan: Plan,
     /// Backends of the plan whose addresses come from a host name.

@@ -18,6 +18,8 @@ pub struct Authority {
     pub options: Options,
     /// Cookies, if they are answered.
     pub cookies: Option<Cookies>,
+    /// Whether something is looked at with every query that is not in one: who it is from, or whether it is logged.
+    pub looks_twice: bool,
 }
 
 impl Authority {
@@ -28,7 +30,8 @@ impl Authority {
             cookies if cookies.secrets.is_empty() => vec![drawn],
             cookies => cookies.secrets.clone(),
         };
-        Self { zones, options, cookies: Cookies::new(secrets) }
+        let looks_twice = options.log_queries.is_some() || options.forward.is_some();
+        Self { zones, options, cookies: Cookies::new(secrets), looks_twice }
     }
 
     /// Most octets of an answer over UDP to `client`, which offers `payload`; `None`: it said nothing of EDNS.

@@ -5,27 +5,29 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
 
 use arc_swap::{ArcSwap, Guard};
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::rdata::TXT;
-use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
+use hickory_proto::rr::{DNSClass, RData, Record, RecordType};
 
 use crate::balance::random::Random;
 use crate::balance::{Engine, Moment};
-use crate::metrics::{Counter, DnsMetrics, Metrics};
+use crate::metrics::{DnsMetrics, Metrics};
+
+mod later;
+mod written;
+
+pub use later::{Begun, Later};
 
 use super::authority::Authority;
-use super::message::{Section, Writer};
-use super::query::{Edns, Query, Question, Subnet, option};
+use super::forward::Wanted;
+use super::query::{Query, Question, Subnet};
 use super::responder::{Asked, Damper, Reply, Responder};
 use super::transport::Transport;
 use super::zone::Zones;
-use super::{Options, name};
-
-/// Octets that the length of a padded reply is a multiple of (RFC 8467, 4.1).
-const PADDED: usize = 468;
+use super::{Forwarder, Options, name};
 
 /// Answers messages. Shared by every socket and thread.
 pub struct Handler {
@@ -76,7 +78,7 @@ impl Handler {
 
     /// Writes the reply to `message` into `out`, which is cleared first. Gives whether there is one: a message that is too
     /// short for a header, or a response itself, gets none. `random` draws ties and weighted choices. Counts one transport,
-    /// and one outcome or `dropped`.
+    /// and one outcome or `dropped`. For those who cannot wait: it answers as if nothing were forwarded.
     pub fn respond(
         &self,
         message: &[u8],
@@ -86,20 +88,49 @@ impl Handler {
         random: &mut dyn Random,
         out: &mut Vec<u8>,
     ) -> bool {
+        let begun = self.reply((message, client), transport, now, random, out, false);
+        matches!(begun, Begun::Written)
+    }
+
+    /// The same for those who can wait. What waits is counted when it is [completed](Self::complete).
+    pub fn begin(
+        &self,
+        message: &[u8],
+        client: SocketAddr,
+        transport: Transport,
+        now: Moment,
+        random: &mut dyn Random,
+        out: &mut Vec<u8>,
+    ) -> Begun {
+        self.reply((message, client), transport, now, random, out, true)
+    }
+
+    fn reply(
+        &self,
+        (message, client): (&[u8], SocketAddr),
+        transport: Transport,
+        now: Moment,
+        random: &mut dyn Random,
+        out: &mut Vec<u8>,
+        may_wait: bool,
+    ) -> Begun {
         out.clear();
         transport.counter(&self.metrics.dns).count();
         let Some(query) = Query::read(message) else {
             self.metrics.dns.dropped.count();
-            return false;
+            return Begun::Nothing;
         };
         let authority = self.authority.load();
-        let client = client.ip().to_canonical();
-        let call = Call { handler: self, authority: &authority, query: &query, client, transport, now };
-        let outcome = call.outcome(random);
-        let code = outcome.code;
-        call.write(outcome, out);
-        call.log(code, &self.seen);
-        true
+        let call = Call::new(self, &authority, &query, client.ip(), transport, now, may_wait);
+        let mut outcome = call.outcome(random);
+        if let Some(wanted) = outcome.wanted.take() {
+            match call.put_aside(message, client, &authority, outcome, wanted) {
+                Some(later) => return Begun::Later(later),
+                None => outcome = Outcome::of(ResponseCode::ServFail),
+            }
+        }
+        call.finish(outcome, out);
+        Begun::Written
     }
 }
 
@@ -111,6 +142,8 @@ struct Call<'a> {
     client: IpAddr,
     transport: Transport,
     now: Moment,
+    /// Who is asked for this client's names that are not ours; `None`: nobody.
+    forwarder: Option<&'a Arc<Forwarder>>,
 }
 
 /// What will be written.
@@ -125,6 +158,8 @@ struct Outcome {
     on_lack: OnLack,
     /// Whether the client's network was the key.
     by_subnet: bool,
+    /// What others are to be asked first.
+    wanted: Option<Wanted>,
 }
 
 /// What it means that not everything fits.
@@ -145,7 +180,22 @@ impl Outcome {
     }
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
+    fn new(
+        handler: &'a Handler,
+        authority: &'a Authority,
+        query: &'a Query<'a>,
+        client: IpAddr,
+        transport: Transport,
+        now: Moment,
+        may_wait: bool,
+    ) -> Self {
+        let client = client.to_canonical();
+        let forwarder = authority.options.forward.as_ref();
+        let forwarder = forwarder.filter(|forwarder| may_wait && forwarder.allows(client));
+        Self { handler, authority, query, client, transport, now, forwarder }
+    }
+
     fn outcome(&self, random: &mut dyn Random) -> Outcome {
         let query = self.query;
         if let Some(code) = query.fault {
@@ -189,7 +239,8 @@ impl Call<'_> {
             damper: &self.handler.damper,
             explain: self.authority.options.explain,
         };
-        self.outcome_of(responder.respond(&asked, random))
+        let reply = responder.respond(&asked, random);
+        self.beyond(reply, &asked)
     }
 
     /// The one place that maps replies to RCODEs, flags and sections.
@@ -257,120 +308,5 @@ impl Call<'_> {
 
     fn subnet(&self) -> Option<Subnet<'_>> {
         self.query.edns.and_then(|edns| edns.subnet).filter(|_| self.authority.options.ecs)
-    }
-
-    /// Writes the message and counts it.
-    fn write(&self, outcome: Outcome, out: &mut Vec<u8>) {
-        let payload = self.query.edns.map(|edns| edns.payload);
-        let limit = match self.transport {
-            Transport::Udp => self.authority.udp_limit(self.client, payload),
-            _ => usize::from(u16::MAX),
-        };
-        let edns = self.query.edns.map(|edns| (edns, self.options(&edns, outcome.by_subnet)));
-        let kept = edns.as_ref().map_or(0, |(_, options)| 11 + options.len());
-        let mut writer = Writer::new(out, self.query, limit, kept);
-        if outcome.authoritative {
-            writer.authoritative();
-        }
-        let all = |writer: &mut Writer<'_>, section, records: &[Record]| {
-            records.iter().all(|record| writer.record(section, record))
-        };
-        let whole = all(&mut writer, Section::Answer, &outcome.answers)
-            && all(&mut writer, Section::Authority, &outcome.authorities);
-        let glue_too = whole && all(&mut writer, Section::Additional, &outcome.additionals);
-        let truncated = match outcome.on_lack {
-            OnLack::Ask => !whole,
-            OnLack::AskForGlue => !glue_too,
-            OnLack::Leave => false,
-        };
-        if truncated {
-            writer.truncated();
-            self.handler.metrics.dns.truncated.count();
-        }
-        writer.rcode(outcome.code);
-        if let Some((edns, options)) = &edns {
-            let (payload, dnssec_ok) = (self.authority.options.max_udp, edns.dnssec_ok);
-            // RFC 7830, 4 and 6: only who pads is padded, and only where it hides something.
-            if edns.padding && self.transport.is_encrypted() {
-                writer.opt_padded(payload, outcome.code, dnssec_ok, options, PADDED);
-            } else {
-                writer.opt(payload, outcome.code, dnssec_ok, options);
-            }
-        }
-        self.counter(&outcome).count();
-    }
-
-    /// Options of the reply's OPT, in the order of their codes: only those that were asked for (RFC 6891, 6.1.2).
-    fn options(&self, edns: &Edns<'_>, by_subnet: bool) -> Vec<u8> {
-        let mut octets = Vec::new();
-        let mut add = |code: u16, parts: &[&[u8]]| {
-            octets.extend(code.to_be_bytes());
-            octets.extend((parts.iter().map(|part| part.len()).sum::<usize>() as u16).to_be_bytes());
-            parts.iter().for_each(|part| octets.extend(*part));
-        };
-        // Options of a version that we do not know mean nothing to us.
-        if edns.version != 0 {
-            return octets;
-        }
-        if let (true, Some(nsid)) = (edns.nsid, &self.authority.options.nsid) {
-            add(option::NSID, &[nsid]);
-        }
-        if let Some(subnet) = self.subnet() {
-            // RFC 7871, 7.2.1: the scope is what the answer depends on; 0 if it is the same for everybody.
-            let scope = if by_subnet { subnet.prefix } else { 0 };
-            add(option::SUBNET, &[&[0, subnet.family, subnet.prefix, scope], subnet.address]);
-        }
-        let checked = match (&self.authority.cookies, edns.cookie) {
-            (Some(cookies), Some(cookie)) => cookies.check(cookie, self.client, self.now),
-            _ => None,
-        };
-        if let Some(checked) = checked {
-            let metrics = &self.handler.metrics.dns;
-            if checked.valid {
-                metrics.cookie_valid.count()
-            } else {
-                metrics.cookie_invalid.count()
-            }
-            add(option::COOKIE, &[&checked.reply]);
-        }
-        octets
-    }
-
-    fn counter(&self, outcome: &Outcome) -> &Counter {
-        let metrics = &self.handler.metrics.dns;
-        match outcome.code {
-            ResponseCode::NXDomain => &metrics.nxdomain,
-            ResponseCode::Refused => &metrics.refused,
-            ResponseCode::FormErr => &metrics.formerr,
-            ResponseCode::NotImp => &metrics.notimp,
-            ResponseCode::BADVERS => &metrics.badvers,
-            ResponseCode::BADCOOKIE => &metrics.badcookie,
-            ResponseCode::NoError if outcome.on_lack == OnLack::AskForGlue => &metrics.referral,
-            // What has a SOA beside its CNAME records is a negative answer.
-            ResponseCode::NoError if outcome.answers.is_empty() || !outcome.authorities.is_empty() => {
-                &metrics.nodata
-            }
-            ResponseCode::NoError => &metrics.answered,
-            _ => &metrics.servfail,
-        }
-    }
-
-    /// One line for one in so many queries, if the operator asked for it.
-    fn log(&self, code: ResponseCode, seen: &AtomicU64) {
-        let Some(every) = self.authority.options.log_queries else { return };
-        if !seen.fetch_add(1, Relaxed).is_multiple_of(u64::from(every.get())) {
-            return;
-        }
-        let question = self.query.question.as_ref();
-        let name = question.and_then(|question| name::from_wire(question.name)).unwrap_or_else(Name::root);
-        let kind = question.map_or(0, |question| question.kind);
-        tracing::info!(
-            client = %self.client,
-            transport = ?self.transport,
-            name = %name,
-            kind = %RecordType::from(kind),
-            code = %code,
-            "query"
-        );
     }
 }

@@ -66,6 +66,11 @@ impl<'a> Writer<'a> {
         self.out[2] |= 0x04;
     }
 
+    /// Sets RA.
+    pub fn recursion_available(&mut self) {
+        self.out[3] |= 0x80;
+    }
+
     /// Sets TC.
     pub fn truncated(&mut self) {
         self.out[2] |= 0x02;

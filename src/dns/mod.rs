@@ -3,7 +3,9 @@
 //! A datagram comes through [`udp`], and [`wire`] answers it from bytes to bytes if it is the plain query for a farm. Everything
 //! else, and whatever comes over TCP ([`server`]), TLS, HTTPS or QUIC ([`secure`]), goes to [`handler`], bytes in, bytes out: it lets [`query`] read the
 //! message, asks [`responder`] for a [`responder::Reply`], which looks the name up in [`zone`], and lets [`message`] write
-//! it. Only `udp`, `server` and `secure` do I/O; [`zonefile`] reads its files.
+//! it. What waits for others, because the name is not ours and the client may ask for it all the same, is put aside for
+//! [`forward`], the one place that knows hickory-server: behind its request handler are hickory's resolver and cache. Only `udp`, `server`, `secure`
+//! and `forward` do I/O; [`zonefile`] reads its files.
 //!
 //! | standard | what of it | where |
 //! | --- | --- | --- |
@@ -14,6 +16,7 @@
 //! | RFC 3597 | unknown types in master files | `zonefile` |
 //! | RFC 4592 | wildcards | `zone` |
 //! | RFC 4892, 5001 | `version.bind`, `id.server`; NSID | `handler` |
+//! | RFC 6303, 6761, 7686, 8375 | names of special use | `forward::special` |
 //! | RFC 6891 | EDNS(0), BADVERS | `query`, `handler` |
 //! | RFC 7766 | TCP: pipelining, limits, time-outs | `server` |
 //! | RFC 7830, 8467 | padding of encrypted replies, to 468 octets | `handler`, `message` |
@@ -29,10 +32,12 @@
 //! | RFC 9619 | one question | `query` |
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub mod authority;
 pub mod cookie;
+pub mod forward;
 pub mod handler;
 pub mod message;
 pub mod name;
@@ -47,6 +52,7 @@ pub mod zone;
 pub mod zonefile;
 
 pub use authority::Authority;
+pub use forward::{ForwardOptions, Forwarder};
 pub use handler::{Handler, NoSecret};
 pub use secure::SecureServer;
 pub use server::TcpServer;
@@ -79,6 +85,8 @@ pub struct Options {
     pub https_path: String,
     /// One line in the log for one in so many queries; `None`: none.
     pub log_queries: Option<NonZeroU32>,
+    /// Who may ask for names that are not ours, and whom we ask; `None`: nobody.
+    pub forward: Option<Arc<Forwarder>>,
 }
 
 impl Default for Options {
@@ -95,6 +103,7 @@ impl Default for Options {
             tcp: TcpOptions::default(),
             https_path: "/dns-query".to_owned(),
             log_queries: None,
+            forward: None,
         }
     }
 }

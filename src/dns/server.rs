@@ -1,7 +1,7 @@
 //! DNS over TCP (RFC 7766) and TLS (RFC 7858): the accept loop, the limits, one task a connection.
 //!
-//! A connection may send as many queries as it likes without waiting. Each answer is ready as soon as its query is read,
-//! so they leave in the order they came in, many at a time. What a client can hold is bounded: connections in all and by
+//! A connection may send as many queries as it likes without waiting. Nearly every answer is ready as soon as its query is
+//! read, so they leave in the order they came in, many at a time; those that wait for others leave when they are there. What a client can hold is bounded: connections in all and by
 //! address, one query's octets, [`FULL`] octets of answers, and the time to read them. Nothing here waits for another
 //! client. [`secure`](super::secure) shares the accept loop and the limits.
 
@@ -22,7 +22,7 @@ use crate::balance::random::SplitMix;
 use crate::clock::Clock;
 
 use super::TcpOptions;
-use super::handler::Handler;
+use super::handler::{Begun, Handler};
 use super::transport::Transport;
 
 /// Answers that wait to be written: beyond so many octets the connection's next query is not read.
@@ -200,6 +200,8 @@ pub(super) struct Connection<S> {
     input: Vec<u8>,
     /// Answers with their lengths.
     output: Vec<u8>,
+    /// Answers that wait for others.
+    waiting: JoinSet<Vec<u8>>,
     _seat: Seat,
 }
 
@@ -223,6 +225,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             write,
             input: Vec::new(),
             output: Vec::new(),
+            waiting: JoinSet::new(),
             _seat: seat,
         }
     }
@@ -242,21 +245,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         loop {
             let stopping = *stop.borrow();
             // Time runs from query to query, not from octet to octet: who sends one at a time gains nothing.
-            let ready = tokio::select! {
+            let event = tokio::select! {
                 biased;
-                ready = timeout(self.idle, read_query(&mut self.stream, &mut self.input)) => ready,
-                () = stopped(&mut stop) => return,
+                Some(late) = self.waiting.join_next() => Event::Late(late.unwrap_or_default()),
+                ready = timeout(self.idle, read_query(&mut self.stream, &mut self.input)) => match ready {
+                    Ok(Ok(true)) => Event::Query,
+                    // Who waits for us is not idle.
+                    Err(_) if !self.waiting.is_empty() => continue,
+                    _ => Event::End,
+                },
+                () = stopped(&mut stop) => Event::End,
             };
-            let Ok(Ok(true)) = ready else { return };
-            let sane = self.answer(&mut random, &mut reply);
-            match timeout(self.write, send(&mut self.stream, &self.output)).await {
-                // What came before the stop is answered, what comes after it is not.
-                Ok(Ok(())) if !sane || (stopping && first_message(&self.input).is_none()) => return,
-                Ok(Ok(())) => self.output.clear(),
-                _ => {
-                    self.handler.metrics().send_failed.count();
-                    return;
+            let sane = match event {
+                Event::Query => self.answer(&mut random, &mut reply),
+                Event::Late(late) => {
+                    self.put(&late);
+                    true
                 }
+                Event::End => return self.part().await,
+            };
+            if !self.send().await {
+                return;
+            }
+            // What came before the stop is answered, what comes after it is not.
+            if !sane || (stopping && first_message(&self.input).is_none()) {
+                return self.part().await;
             }
             // An idle connection holds no more memory than it had when it came.
             if self.input.is_empty() && self.input.capacity() > ROOM {
@@ -268,6 +281,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
+    /// Sends what still waits for others, and nothing more.
+    async fn part(&mut self) {
+        while let Some(late) = self.waiting.join_next().await {
+            self.put(&late.unwrap_or_default());
+            if !self.send().await {
+                return;
+            }
+        }
+    }
+
+    /// Sends what is there; gives whether the client took it.
+    async fn send(&mut self) -> bool {
+        let sent = timeout(self.write, send(&mut self.stream, &self.output)).await;
+        self.output.clear();
+        let taken = matches!(sent, Ok(Ok(())));
+        if !taken {
+            self.handler.metrics().send_failed.count();
+        }
+        taken
+    }
+
     /// Answers the queries that are there, until the answers are [`FULL`]. Gives whether the client makes sense: who sends
     /// a response, or what is no message at all, will not send anything better.
     fn answer(&mut self, random: &mut SplitMix, reply: &mut Vec<u8>) -> bool {
@@ -275,14 +309,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut done = 0;
         let mut sane = true;
         while let Some(message) = first_message(&self.input[done..]) {
-            let replied = self.handler.respond(message, self.client, self.transport, now, random, reply);
+            let begun = self.handler.begin(message, self.client, self.transport, now, random, reply);
             done += PREFIX + message.len();
-            // A reply is never longer than its length can tell.
-            if let (true, Ok(length)) = (replied, u16::try_from(reply.len())) {
-                self.output.extend(length.to_be_bytes());
-                self.output.extend(reply.iter());
+            match begun {
+                Begun::Written => self.put(reply),
+                // RFC 7766, 6.2.1.1: answers leave as they are ready, in whatever order.
+                Begun::Later(later) => {
+                    let handler = Arc::clone(&self.handler);
+                    self.waiting.spawn(async move { handler.complete(*later).await });
+                }
+                Begun::Nothing => sane = false,
             }
-            sane = replied;
             if !sane || self.output.len() >= FULL {
                 break;
             }
@@ -290,6 +327,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.input.drain(..done);
         sane
     }
+
+    /// Puts a reply behind those that will be sent.
+    fn put(&mut self, reply: &[u8]) {
+        // A reply is never longer than its length can tell; of one that failed there is nothing.
+        if let (false, Ok(length)) = (reply.is_empty(), u16::try_from(reply.len())) {
+            self.output.extend(length.to_be_bytes());
+            self.output.extend(reply);
+        }
+    }
+}
+
+/// What a connection goes on with.
+enum Event {
+    /// A query is there.
+    Query,
+    /// A reply that had to wait is there.
+    Late(Vec<u8>),
+    /// Nothing more comes.
+    End,
 }
 
 /// Writes all of it, and what an encrypting stream keeps back.

@@ -24,6 +24,7 @@
 mod batch;
 mod outbox;
 mod socket;
+mod way;
 
 use std::io::{self, PipeWriter};
 use std::net::{SocketAddr, UdpSocket};
@@ -35,6 +36,8 @@ use std::thread::JoinHandle;
 use crate::balance::Moment;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
+
+pub use way::Way;
 
 /// Datagrams received, answered and sent at once.
 pub const BATCH: usize = 64;
@@ -66,6 +69,14 @@ pub trait Answer: 'static {
     /// Called with each batch before the first of its datagrams is answered: what all of them need can be fetched here,
     /// so that memory is waited for once, and not for each. Counts nothing, keeps nothing.
     fn expect<'a>(&mut self, _: impl Iterator<Item = &'a [u8]>) {}
+
+    /// Whether the last datagram, to which there was no answer, gets one later.
+    fn waits(&self) -> bool {
+        false
+    }
+
+    /// Takes the way back to the sender of that datagram.
+    fn wait(&mut self, _way: Way) {}
 
     /// Called after each batch: counts what was put aside.
     fn settle(&mut self) {}

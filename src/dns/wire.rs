@@ -19,10 +19,10 @@ use arc_swap::Guard;
 
 use super::authority::Authority;
 use super::cookie::{self, Cookies};
-use super::handler::Handler;
+use super::handler::{Begun, Handler, Later};
 use super::query::{Edns, HEADER, MAX_NAME, Query, name_length, option};
 use super::transport::Transport;
-use super::udp::{Answer, Place, Reply};
+use super::udp::{Answer, Place, Reply, Way};
 use super::zone::{Form, Found, Zones};
 use super::{Options, name};
 use crate::balance::random::SplitMix;
@@ -44,6 +44,8 @@ pub struct Wire {
     /// Its farms.
     sights: Sights,
     counts: Counts,
+    /// What the last datagram has to wait for, until the way back is known.
+    later: Option<Box<Later>>,
 }
 
 /// What the fast way has answered in this batch.
@@ -57,7 +59,8 @@ struct Counts {
 impl Wire {
     /// Answers in `handler`'s name; `random` draws ties and weighted choices.
     pub fn new(handler: Arc<Handler>, random: SplitMix) -> Self {
-        Self { handler, random, authority: None, sights: Sights::default(), counts: Counts::default() }
+        let (sights, counts) = Default::default();
+        Self { handler, random, authority: None, sights, counts, later: None }
     }
 
     /// Takes the configuration in force for this batch, if that has not been done.
@@ -70,8 +73,9 @@ impl Wire {
     }
 
     /// Writes the answer over the query in the first `length` octets of `place` and gives its octets; `None`, and `place` is
-    /// as it was: this is a matter for the general way.
-    fn answer_plainly(
+    /// as it was: this is a matter for the general way. Where something is forwarded, and only there, RA depends on the
+    /// client: that is `LOOKS`, so that nobody else pays for it.
+    fn answer_plainly<const LOOKS: bool>(
         &mut self,
         place: &mut Place,
         length: usize,
@@ -87,7 +91,7 @@ impl Wire {
             (IN, AAAA) => Family::V6,
             _ => return None,
         };
-        if authority.options.log_queries.is_some() {
+        if !LOOKS && authority.looks_twice {
             return None;
         }
         let edns = match &query.edns {
@@ -154,6 +158,9 @@ impl Wire {
         // QR, AA, RD as asked; CD as asked, RCODE 0; one question, one answer, OPT if there was one (RFC 1035, 4.1.1).
         place[2] = 0x84 | u8::from(recursion_desired);
         place[3] = u8::from(checking_disabled) << 4;
+        if LOOKS && authority.options.forward.as_ref().is_some_and(|forward| forward.allows(client.ip())) {
+            place[3] |= 0x80;
+        }
         place[4..HEADER].copy_from_slice(&[0, 1, 0, 1, 0, 0, 0, u8::from(!end.is_empty())]);
         let at = write_record(place, at, kind, ttl, address);
         let at = put(place, at, end.octets());
@@ -173,6 +180,15 @@ fn farm_asked_for(zones: &Zones, datagram: &[u8]) -> Option<usize> {
     match zones.find(lower) {
         Found::Farm(_, found) => Some(found.number),
         _ => None,
+    }
+}
+
+impl Wire {
+    /// Whether plain answers depend on who asks, and no more than that.
+    fn looks(&self) -> bool {
+        self.authority.as_ref().is_some_and(|authority| {
+            authority.options.forward.is_some() && authority.options.log_queries.is_none()
+        })
     }
 }
 
@@ -263,13 +279,22 @@ impl Answer for Wire {
         now: Moment,
         reply: &mut Vec<u8>,
     ) -> Reply {
-        if let Some(length) = self.answer_plainly(place, length, client, now) {
+        if let Some(length) = self.answer_plainly::<false>(place, length, client, now) {
+            return Reply::InPlace(length);
+        }
+        if self.looks()
+            && let Some(length) = self.answer_plainly::<true>(place, length, client, now)
+        {
             return Reply::InPlace(length);
         }
         let query = &place[..length];
-        match self.handler.respond(query, client, Transport::Udp, now, &mut self.random, reply) {
-            true => Reply::Apart,
-            false => Reply::None,
+        match self.handler.begin(query, client, Transport::Udp, now, &mut self.random, reply) {
+            Begun::Written => Reply::Apart,
+            Begun::Nothing => Reply::None,
+            Begun::Later(later) => {
+                self.later = Some(later);
+                Reply::None
+            }
         }
     }
 
@@ -281,6 +306,23 @@ impl Answer for Wire {
             let zones = &authority.zones;
             self.sights.fetch(zones, batch.filter_map(|datagram| farm_asked_for(zones, datagram)));
         }
+    }
+
+    fn waits(&self) -> bool {
+        self.later.is_some()
+    }
+
+    /// Others are waited for on the runtime, never on this thread.
+    fn wait(&mut self, way: Way) {
+        let Some(later) = self.later.take() else { return };
+        let handler = Arc::clone(&self.handler);
+        let runtime = later.forwarder().runtime().clone();
+        runtime.spawn(async move {
+            let reply = handler.complete(*later).await;
+            if way.send(&reply).is_err() {
+                handler.metrics().send_failed.count();
+            }
+        });
     }
 
     fn settle(&mut self) {

@@ -1,6 +1,7 @@
 //! `/metrics`: everything that the engine knows and the shells count, read when it is asked for.
 
 pub mod exposition;
+mod forward;
 mod mirror;
 mod registration;
 
@@ -51,6 +52,7 @@ pub fn write(state: &State, now: Moment, dialect: Dialect) -> String {
     write_dns(&state.metrics.dns, &mut exposition);
     write_http(&state.metrics.http, state.open_connections(), &mut exposition);
     mirror::write(&state.metrics.mirror, &mut exposition);
+    forward::write(&state.metrics.forward, &mut exposition);
     let farms = state.engine.farm_statuses(now);
     write_farms(&farms, &mut exposition);
     write_members(&farms, &mut exposition);

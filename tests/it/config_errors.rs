@@ -204,3 +204,12 @@ fn whatever_stands_at_whatever_key_is_taken_or_refused_at_its_line() {
         }
     }
 }
+
+story! {
+    forwarding,
+    "[forward]\nupstreams = [\"dns.example\", \"10.0.0.53:0\", \"0.0.0.0\", \"10.0.0.1\", \"10.0.0.1:53\", \"224.0.0.1\", 5]\naccess = [\"0.0.0.0/0\", \"::/0\", \"10.0.0.0/8\", \"8.0.0.0/8\", \"somebody\"]\norder = \"first\"\ntimeout = \"0s\"\ncache = -1\nqueries = 0\n",
+    "[dns]\nlisten = [\"127.0.0.1:5300\", \"0.0.0.0:5301\"]\n[forward]\nupstreams = [\"127.0.0.1:5300\", \"127.0.0.2:5301\", \"127.0.0.2:5300\"]\naccess = [\"127.0.0.1\"]\n",
+    "[forward]\nupstreams = [\"10.0.0.53\"]\n",
+    "[forward]\naccess = [\"10.0.0.0/8\"]\n",
+    "[forward]\nupstreams = \"10.0.0.53\"\naccess = \"0.0.0.0/0\"\nopen = true\nacess = []\n",
+}

@@ -10,6 +10,7 @@ mod dns_packets;
 mod dns_secure;
 mod dns_table;
 mod dns_tcp;
+mod forward;
 mod fuzz;
 mod harness;
 mod house;

@@ -24,6 +24,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::balance::random::SplitMix;
 
+use super::super::handler::Begun;
 use super::super::server::{Shared, stopped};
 use super::super::transport::Transport;
 
@@ -121,8 +122,10 @@ async fn answer(request: Request<Incoming>, client: SocketAddr, shared: &Shared)
     };
     let mut reply = Vec::new();
     let (now, mut random) = (shared.clock.now(), SplitMix::from_system());
-    if !shared.handler.respond(&query, client, Transport::Https, now, &mut random, &mut reply) {
-        return refuse(StatusCode::BAD_REQUEST, "this is no query");
+    match shared.handler.begin(&query, client, Transport::Https, now, &mut random, &mut reply) {
+        Begun::Nothing => return refuse(StatusCode::BAD_REQUEST, "this is no query"),
+        Begun::Written => {}
+        Begun::Later(later) => reply = shared.handler.complete(*later).await,
     }
     // Only answers to GET are kept by caches (RFC 8484, 5.1).
     let age = if by_get { freshness(&reply) } else { 0 };

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use crate::balance::random::SplitMix;
 
+use super::super::handler::Begun;
 use super::super::query::Query;
 use super::super::server::{Seat, Shared, stopped};
 use super::super::transport::Transport;
@@ -168,8 +169,10 @@ async fn answer(
     }
     let (mut reply, mut random) = (Vec::new(), SplitMix::from_system());
     let now = shared.clock.now();
-    if !shared.handler.respond(message, client, Transport::Quic, now, &mut random, &mut reply) {
-        return connection.close(DOQ_PROTOCOL_ERROR, b"no query");
+    match shared.handler.begin(message, client, Transport::Quic, now, &mut random, &mut reply) {
+        Begun::Nothing => return connection.close(DOQ_PROTOCOL_ERROR, b"no query"),
+        Begun::Written => {}
+        Begun::Later(later) => reply = shared.handler.complete(*later).await,
     }
     // A reply is never longer than its length can tell.
     let Ok(length) = u16::try_from(reply.len()) else { return };

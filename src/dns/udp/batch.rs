@@ -14,7 +14,7 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, recvmmsg};
 
 use super::outbox::{Buffers, Outbox, Sent, Ways};
 use super::socket::{self, Family, V4, V6};
-use super::{Answer, BATCH, LONGEST_QUERY, Listener, PLACE, Reply};
+use super::{Answer, BATCH, LONGEST_QUERY, Listener, PLACE, Reply, Way};
 use crate::balance::Moment;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
@@ -307,7 +307,12 @@ impl<A: Answer> Work<'_, A> {
             let Buffers { places, lengths, replies } = &mut *self.buffers;
             let (place, reply) = (&mut places[index], &mut replies[index]);
             let length = match self.answer.answer(place, lengths[index], client, self.now, reply) {
-                Reply::None => continue,
+                Reply::None => {
+                    if self.answer.waits() {
+                        self.answer.wait(Way::back::<F>(&ends.listener.socket, ways));
+                    }
+                    continue;
+                }
                 Reply::InPlace(length) => Some(length.min(PLACE)),
                 Reply::Apart => None,
             };
