@@ -39,7 +39,7 @@ const NOWHERE: &[&str] = &[
     "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa",
 ];
 
-/// Known to a site at most. Private networks of 172.16/12 and 100.64/10 are [`is_private_block`].
+/// Known to a site at most. Private networks of 172.16/12 and 100.64/10 are [`private_block`].
 const WITHIN_A_SITE: &[&str] = &[
     "local",
     "test",
