@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What examples/live/run.sh runs: backends with a real queue each, and clients that ask a real Athena by DNS.
 
-  live.py backends NAME FIRST COUNT PORT ATHENA EVERY SERVICE UNEQUAL   ten servers, in one process
-  live.py clients FARM DNS PORT RATE SERVICE WARM SECONDS SEED          the requests of one farm, in one process
+  live.py backends NAME FIRST COUNT PORT ATHENA EVERY UNEQUAL   COUNT servers, in one process
+  live.py clients FARM DNS PORT RATE SERVICE WARM SECONDS SEED   the requests of one farm, in one process
 
 A backend serves one request at a time, in the order in which they came; the others wait. It reports how many requests
 are in it, with one HTTP GET to Athena every EVERY seconds. The work of a request comes with it (so that all farms get the
@@ -25,10 +25,10 @@ class Backend:
         self.queue = asyncio.Queue()
         self.inside = 0
 
-    async def serve(self):
-        server = await asyncio.start_server(self.take, self.address, self.port, backlog=1024)
-        asyncio.create_task(self.work())
-        return server
+    async def run(self, athena, every, phase, ready):
+        async with await asyncio.start_server(self.take, self.address, self.port, backlog=1024):
+            ready()
+            await asyncio.gather(self.work(), self.report(athena, every, phase))
 
     async def take(self, reader, writer):
         try:
@@ -51,19 +51,20 @@ class Backend:
             pass
 
     async def work(self):
-        # When the worker is free again, by the clock: what the event loop is late it does not lose.
+        # When the worker is free again, by the clock: a busy machine wakes us late, and that is not to add up.
         free = time.monotonic()
         while True:
+            idle = self.queue.empty()
             work, done = await self.queue.get()
-            free = max(free, time.monotonic() if self.inside <= 1 else free) + work / self.speed
-            await asyncio.sleep(free - time.monotonic())
+            free = (time.monotonic() if idle else free) + work / self.speed
+            await asyncio.sleep(max(0.0, free - time.monotonic()))
             done.set_result(None)
 
     async def report(self, athena, every, phase):
         host, port = athena.rsplit(":", 1)
         due = time.monotonic() + phase * every
         while True:
-            await asyncio.sleep(due - time.monotonic())
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
             due += every
             try:
                 reader, writer = await asyncio.open_connection(host, int(port))
@@ -77,15 +78,22 @@ class Backend:
                 print(f"{self.name}: cannot report: {why}", file=sys.stderr)
 
 
-async def backends(name, first, count, port, athena, every, service, unequal):
-    place = random.Random(name)
+async def backends(name, first, count, port, athena, every, unequal):
+    chance = random.Random(name)
+    waiting = count
+
+    def ready():
+        nonlocal waiting
+        waiting -= 1
+        if waiting == 0:
+            print("ready", flush=True)
+
+    running = []
     for number in range(1, count + 1):
         speed = (2 / 3 if number % 2 else 4 / 3) if unequal else 1.0
         backend = Backend(f"{name}{number:02}", f"{first}.{number}", port, speed)
-        await backend.serve()
-        asyncio.create_task(backend.report(athena, every, place.random()))
-    print("ready", flush=True)
-    await asyncio.Event().wait()
+        running.append(backend.run(athena, every, chance.random(), ready))
+    await asyncio.gather(*running)
 
 
 class Resolver(asyncio.DatagramProtocol):
@@ -170,8 +178,8 @@ async def clients(farm, dns, port, rate, service, warm, seconds, seed):
 def main():
     what, *words = sys.argv[1:]
     if what == "backends":
-        name, first, count, port, athena, every, service, unequal = words
-        asyncio.run(backends(name, first, int(count), int(port), athena, float(every), float(service), unequal == "1"))
+        name, first, count, port, athena, every, unequal = words
+        asyncio.run(backends(name, first, int(count), int(port), athena, float(every), unequal == "1"))
     else:
         farm, dns, port, rate, service, warm, seconds, seed = words
         asyncio.run(clients(farm, dns, int(port), float(rate), float(service), float(warm), float(seconds), int(seed)))

@@ -4,19 +4,21 @@
 # they took. All three farms run at the same time and get the same requests at the same times, so that whatever else the
 # machine does hits all of them. Needs python3; loopback addresses, free ports, a temporary folder, all gone at the end.
 #
-#   examples/live/run.sh [--unequal] [--every SECONDS] [--rho PART] [--seconds N] [RULE ...]
+#   examples/live/run.sh [--unequal] [--every SECONDS] [--service SECONDS] [--rho PART] [--warm N] [--seconds N] [--seed N]
+#                        [RULE ...]
 #
 # --unequal: half of the backends are twice as fast, and nobody tells Athena. Rules: adaptive round-robin least-load.
 # ATHENA names the program; the default is the one that `cargo build --release` made.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 athena=${ATHENA:-$here/../../target/release/athena}
-unequal=0 every=2 rho=0.85 seconds=180 warm=60 service=0.1 count=10 seed=1
+unequal=0 every=8 rho=0.85 seconds=300 warm=120 service=0.4 count=10 seed=1
 rules=()
 while [ $# -gt 0 ]; do
   case $1 in
     --unequal) unequal=1 ;;
     --every) every=$2; shift ;;
+    --service) service=$2; shift ;;
     --rho) rho=$2; shift ;;
     --seconds) seconds=$2; shift ;;
     --warm) warm=$2; shift ;;
@@ -83,13 +85,13 @@ curl -sf --retry 50 --retry-delay 0 --retry-connrefused --retry-all-errors --max
   "http://127.0.0.1:$http/readyz" || { cat "$dir/athena.log" >&2; exit 1; }
 for farm in "${!rules[@]}"; do
   mkfifo "$dir/ready$farm"
-  python3 "$here/live.py" backends "f$farm-" "127.1.$((farm + 1))" "$count" "$web" "127.0.0.1:$http" "$every" "$service" \
+  python3 "$here/live.py" backends "f$farm-" "127.1.$((farm + 1))" "$count" "$web" "127.0.0.1:$http" "$every" \
     "$unequal" >"$dir/ready$farm" & pids+=($!)
   read -r _ <"$dir/ready$farm"
 done
 
 echo "10 backends a rule, $([ $unequal = 1 ] && echo 'half of them twice as fast' || echo 'all alike'), $rate requests/s \
-(ρ = $rho), 100 ms of work each, a report every $every s; $warm s to warm up, $seconds s that count"
+(ρ = $rho), $service s of work each, a report every $every s; $warm s to warm up, $seconds s that count"
 clients=()
 for farm in "${!rules[@]}"; do
   python3 "$here/live.py" clients "live$farm.athena." "127.0.0.1:$dns" "$web" "$rate" "$service" "$warm" "$seconds" "$seed" \

@@ -5,6 +5,12 @@
 //! requests and the time are made up. In the experiment one service time is one second of virtual time. A run is one
 //! thread and depends on its seed alone; many runs share the cores.
 //!
+//! What a simulator says is worth what it was checked against. `tests.rs` holds it to what is known without simulating:
+//! random is 1 / (1 − ρ) and Pollaczek and Khinchin's formula, round robin is E_n/M/1, several workers are Erlang's queue,
+//! the oracle is the Markov chain of the shorter of two queues, and two choices by a board that is renewed every T follow
+//! the differential equations of Mitzenmacher's "How Useful Is Old Information?" (2000). `tests/bench/README.md` has the
+//! figures, ours beside theirs.
+//!
 //! | room | what lives there |
 //! | --- | --- |
 //! | [`setting`] | what one run simulates |

@@ -291,3 +291,26 @@ fn a_picture_is_drawn_beside_the_table() {
     assert_eq!(code, 2, "found before the run, not after it");
     assert!(err.contains("cannot write /nonexistent/stale.svg: "), "{err}");
 }
+
+/// `examples/live` with requests so short that it takes seconds: real DNS answers, real queues, real reports.
+#[test]
+fn the_live_comparison_runs() {
+    let short = ["--service", "0.02", "--every", "0.2", "--rho", "0.3", "--warm", "1", "--seconds", "2"];
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/live/run.sh");
+    let ran = std::process::Command::new(script)
+        .args(short)
+        .args(["--unequal", "round-robin", "adaptive"])
+        .env("ATHENA", env!("CARGO_BIN_EXE_athena"))
+        .output()
+        .unwrap();
+    let (code, out, err) = told(ran);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    let rows: Vec<Vec<&str>> = out.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["rule", "requests", "failed", "mean", "ms", "p99", "ms", "worst", "share"], "{out}");
+    for (row, rule) in rows[1..].iter().zip(["round-robin", "adaptive"]) {
+        let figures: Vec<f64> = row[1..].iter().map(|cell| cell.parse().unwrap()).collect();
+        assert_eq!(row[0], rule);
+        assert!(figures[0] > 0.0 && figures[2] > 0.0 && figures[4] >= 1.0, "{out}");
+    }
+    assert_eq!(rows.len(), 3, "{out}");
+}
