@@ -5,6 +5,7 @@
 //! backwards: not ready, a while of service for those who have not noticed, no more queries, open answers finished, states saved.
 
 mod forward;
+mod agent;
 mod listeners;
 mod memory;
 mod options;
@@ -37,7 +38,8 @@ use crate::state::StateError;
 use crate::systemd::{self, Inherited};
 use crate::tls::Certificates;
 
-use listeners::{DnsListener, HttpListener};
+use agent::AgentChecks;
+use listeners::{DnsListener, StreamListener};
 use memory::Memory;
 pub use options::{dns_options, http_options, mirror_options, registration, token_keys, zones};
 pub use secure::Secure;
@@ -110,7 +112,8 @@ pub struct Running {
     parts: Parts,
     dns: Vec<DnsListener>,
     secure: SecureDns,
-    http: Vec<HttpListener>,
+    http: Vec<StreamListener>,
+    agent: AgentChecks,
     hosts: JoinSet<()>,
     _sweeper: AbortOnDrop,
     memory: Option<Memory>,
@@ -162,8 +165,10 @@ pub async fn start(config: Config, mut inherited: Inherited) -> Result<Running, 
     let bound = secure.bind(&config, &mut inherited).await?;
     let mut http = Vec::new();
     for &address in &config.http.listen {
-        http.push(HttpListener::bind(address, &mut inherited).await?);
+        http.push(StreamListener::bind("http", address, &mut inherited).await?);
     }
+    let mut agent = AgentChecks::new(&parts, &config);
+    let checks = agent.bind(&config, &mut inherited).await?;
     for socket in inherited.rest() {
         warn!("{socket}: inherited, but no listener of the configuration");
     }
@@ -171,7 +176,8 @@ pub async fn start(config: Config, mut inherited: Inherited) -> Result<Running, 
         listener.spawn(&parts)?;
     }
     secure.serve(&config, bound).await;
-    http.iter_mut().for_each(|listener| listener.spawn(&parts));
+    http.iter_mut().for_each(|listener| listener.spawn_http(&parts));
+    agent.serve(&config, &parts, checks);
     let sweeper = AbortOnDrop(tokio::spawn(sweep(Arc::clone(&parts.engine), clock)).abort_handle());
     let hosts = resolve::watch(hosts(&config), &parts.engine, clock);
     parts.mirror.follow(&mirror_options(&config), Some(&parts.readiness));
@@ -183,6 +189,7 @@ pub async fn start(config: Config, mut inherited: Inherited) -> Result<Running, 
         dns,
         secure,
         http,
+        agent,
         hosts,
         _sweeper: sweeper,
         memory,
@@ -206,7 +213,12 @@ impl Running {
 
     /// Where HTTP answers.
     pub fn http(&self) -> Vec<SocketAddr> {
-        self.http.iter().map(HttpListener::address).collect()
+        self.http.iter().map(StreamListener::address).collect()
+    }
+
+    /// Where HAProxy's agent-checks are answered.
+    pub fn agent_checks(&self) -> Vec<SocketAddr> {
+        self.agent.addresses()
     }
 
     /// Takes another configuration. Everything is tried aside first; on an error all stays as it was. What still exists
@@ -224,8 +236,9 @@ impl Running {
         for address in
             config.http.listen.iter().filter(|address| !self.http.iter().any(|old| old.is(**address)))
         {
-            http.push(HttpListener::bind(*address, &mut none).await?);
+            http.push(StreamListener::bind("http", *address, &mut none).await?);
         }
+        let checks = self.agent.bind(&config, &mut none).await?;
         // The zones are read against farms that only the engine can make, so they are tried on a throw-away engine first.
         let now = self.parts.clock.now();
         let trial = Engine::new(config.plan.clone(), now).map_err(StartError::Plan)?;
@@ -248,10 +261,10 @@ impl Running {
         for listener in &mut dns {
             listener.spawn(&self.parts)?;
         }
-        http.iter_mut().for_each(|listener| listener.spawn(&self.parts));
+        http.iter_mut().for_each(|listener| listener.spawn_http(&self.parts));
         let (stay, go) = self.dns.drain(..).partition(|old| config.dns.listen.iter().any(|new| old.is(*new)));
         self.dns = stay;
-        let (stay, gone) =
+        let (stay, gone): (_, Vec<_>) =
             self.http.drain(..).partition(|old| config.http.listen.iter().any(|new| old.is(*new)));
         self.http = stay;
         self.dns.extend(dns);
@@ -261,7 +274,7 @@ impl Running {
         }
         self.secure.serve(&config, secure).await;
         // Not waited for: one of their open answers may be the one that says how this went.
-        for listener in gone {
+        for listener in gone.into_iter().chain(self.agent.serve(&config, &self.parts, checks)) {
             self.closing.spawn(listener.stop());
         }
         self.hosts = resolve::watch(hosts(&config), &self.parts.engine, self.parts.clock);
@@ -284,6 +297,7 @@ impl Running {
         }
         self.secure.stop().await;
         self.finish_forwarding().await;
+        self.agent.stop().await;
         for listener in self.http.drain(..) {
             listener.stop().await;
         }
@@ -327,6 +341,9 @@ pub async fn run(
     }
     for address in running.http() {
         info!("http answers on {address}");
+    }
+    for address in running.agent_checks() {
+        info!("{} answers on {address}", agent::SERVICE);
     }
     started(&running);
     systemd::ready("answering");

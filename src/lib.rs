@@ -15,10 +15,12 @@
 //!               udp the batched loop, wire the plain farm query; server TCP; secure TLS, HTTPS, QUIC;
 //!               forward names that are not ours, through hickory's resolver
 //! http/         mod.rs the route table; text/ the original's protocol; access, metrics, readiness, the listener
+//! agent_check/  shares and states for HAProxy's own servers
 //! mirror/       to and from other Athenas
 //! state/        durable decisions and warm statistics in a crash-safe file
 //! resolve.rs    backends by host name      systemd.rs  inherited sockets, notices      tls.rs  certificates
 //! metrics.rs    what the shells count      clock.rs    the one place that reads clocks
+//! connections.rs    how many there may be
 //! ```
 //!
 //! # The data's ways
@@ -48,11 +50,13 @@
 //! field. A route: `http/mod.rs`. A command: a file in `cli`. A kind of answer: `dns/responder`. A code of the text protocol:
 //! `http/text/codes.rs`.
 
+pub mod agent_check;
 pub mod app;
 pub mod balance;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod connections;
 pub mod dns;
 pub mod http;
 pub mod metrics;

@@ -62,6 +62,8 @@ pub struct Metrics {
     pub mirror: MirrorMetrics,
     /// Names that are not ours.
     pub forward: ForwardMetrics,
+    /// HAProxy's agent-checks.
+    pub agent: AgentMetrics,
 }
 
 /// What DNS counts: each message received is counted under one transport and, unless dropped, under one outcome.
@@ -169,6 +171,25 @@ pub struct HttpMetrics {
     pub turned_away: Counter,
     /// Handshakes of TLS that failed or took too long.
     pub handshake_failed: Counter,
+}
+
+/// What agent-checks count: each connection is accepted or refused, and each that was accepted has one outcome.
+#[derive(Debug, Default)]
+pub struct AgentMetrics {
+    /// Connections accepted.
+    pub accepted: Counter,
+    /// Connections turned away by a limit.
+    pub refused: Counter,
+    /// Answers with a member's state.
+    pub answered: Counter,
+    /// Answers about somebody we cannot speak of: not configured, or without an address yet.
+    pub unknown: Counter,
+    /// Answers to what is no name, or no line.
+    pub malformed: Counter,
+    /// Answers to those who may not ask.
+    pub denied: Counter,
+    /// Connections on which nothing was said before they were closed.
+    pub silent: Counter,
 }
 
 /// What is known of other Athenas.

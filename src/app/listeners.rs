@@ -1,5 +1,6 @@
 //! One address that somebody listens on: bound first, served later, stopped alone.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -107,8 +108,8 @@ impl DnsListener {
     }
 }
 
-/// HTTP on one address.
-pub struct HttpListener {
+/// A service over TCP connections on one address.
+pub struct StreamListener {
     configured: SocketAddr,
     address: SocketAddr,
     listener: Option<TcpListener>,
@@ -116,10 +117,14 @@ pub struct HttpListener {
     stop: watch::Sender<bool>,
 }
 
-impl HttpListener {
-    /// Takes the socket that was inherited for this address, or binds one.
-    pub async fn bind(configured: SocketAddr, inherited: &mut Inherited) -> Result<Self, StartError> {
-        let refuse = |cause| StartError::Listen { service: "http", address: configured, cause };
+impl StreamListener {
+    /// Takes the socket that was inherited for this address, or binds one. `service` names it in messages.
+    pub async fn bind(
+        service: &'static str,
+        configured: SocketAddr,
+        inherited: &mut Inherited,
+    ) -> Result<Self, StartError> {
+        let refuse = |cause| StartError::Listen { service, address: configured, cause };
         let handed = inherited.tcp(configured).and_then(|tcp| tcp.map(TcpListener::from_std).transpose());
         let listener = match handed.map_err(refuse)? {
             Some(listener) => listener,
@@ -140,20 +145,29 @@ impl HttpListener {
         self.configured == configured
     }
 
-    /// Starts to answer. Only the first call does.
-    pub fn spawn(&mut self, parts: &Parts) {
-        let Some(listener) = self.listener.take() else { return };
-        let (state, mut stop) = (Arc::clone(&parts.http), self.stop.subscribe());
-        self.tasks.spawn(async move {
+    /// Starts to `serve`, which ends some time after it is told to stop. Only the first call does.
+    pub fn spawn<F>(&mut self, serve: impl FnOnce(TcpListener, watch::Receiver<bool>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        if let Some(listener) = self.listener.take() {
+            self.tasks.spawn(serve(listener, self.stop.subscribe()));
+        }
+    }
+
+    /// Starts to answer HTTP.
+    pub fn spawn_http(&mut self, parts: &Parts) {
+        let state = Arc::clone(&parts.http);
+        self.spawn(|listener, mut stop| {
             // An error means that nobody is left who could say stop.
             let stopped = async move {
                 let _ = stop.wait_for(|stop| *stop).await;
             };
-            http::server::serve(listener, state, stopped).await;
+            http::server::serve(listener, state, stopped)
         });
     }
 
-    /// Takes no more requests, finishes what is open, and returns when the socket is closed.
+    /// Takes no more connections, finishes what is open, and returns when the socket is closed.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         while self.tasks.join_next().await.is_some() {}

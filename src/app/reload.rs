@@ -9,9 +9,10 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info};
 
+use super::agent::SERVICE;
 use super::{Running, StartError};
 use crate::config::{
-    Access, Config, Cookie, Dns, Forward, Http, Log, Mirror, Problems, Records, Shutdown, Zone,
+    Access, AgentCheck, Config, Cookie, Dns, Forward, Http, Log, Mirror, Problems, Records, Shutdown, Zone,
 };
 use crate::http::{NotReloaded, State};
 use crate::systemd;
@@ -65,6 +66,7 @@ pub struct Settings {
     cookie: Cookie,
     mirror: Mirror,
     forward: Forward,
+    agent_check: AgentCheck,
     log: Log,
     shutdown: Shutdown,
     print: RandomState,
@@ -90,6 +92,7 @@ impl Settings {
             cookie: config.cookie.clone(),
             mirror: config.mirror.clone(),
             forward: config.forward.clone(),
+            agent_check: config.agent_check.clone(),
             log: config.log,
             shutdown: config.shutdown,
             print,
@@ -102,6 +105,9 @@ impl Settings {
         let mut changes = self.zone_changes(&new);
         changes.extend(listeners("dns", &self.dns.listen, &new.dns.listen));
         changes.extend(listeners("http", &self.http.listen, &new.http.listen));
+        let listen = new.agent_check.listen.clone();
+        changes.extend(listeners(SERVICE, &self.agent_check.listen, &listen));
+        let agent_check = AgentCheck { listen, ..self.agent_check.clone() };
         let dns = Dns { listen: new.dns.listen.clone(), threads: new.dns.threads, ..self.dns.clone() };
         let http = Http { listen: new.http.listen.clone(), ..self.http.clone() };
         for (what, changed) in [
@@ -111,6 +117,7 @@ impl Settings {
             ("[cookie]: changed", self.cookie != new.cookie),
             ("[mirror]: changed", self.mirror != new.mirror),
             ("[forward]: changed", self.forward != new.forward),
+            ("[agent_check]: changed", agent_check != new.agent_check),
             ("[shutdown]: changed", self.shutdown != new.shutdown),
             ("dns.threads: changed, in force after a restart", self.dns.threads != new.dns.threads),
             ("state_dir: changed, in force after a restart", self.state_dir != new.state_dir),

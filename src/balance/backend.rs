@@ -241,10 +241,14 @@ impl Backend {
         now: Moment,
     ) -> Result<(), Unavailable> {
         match self.admin {
-            Admin::Off => return Err(Unavailable::Off),
-            Admin::Drain => return Err(Unavailable::Draining),
-            Admin::On => {}
+            Admin::Off => Err(Unavailable::Off),
+            Admin::Drain => Err(Unavailable::Draining),
+            Admin::On => self.is_fit(expect, factor, now),
         }
+    }
+
+    /// The same, whatever people want of it.
+    pub fn is_fit(&self, expect: Option<Duration>, factor: f64, now: Moment) -> Result<(), Unavailable> {
         if let (Health::Down, Some(origin)) = self.health() {
             return Err(Unavailable::Down(origin));
         }

@@ -5,6 +5,7 @@
 
 mod carry;
 mod durable;
+mod footing;
 mod hearsay;
 mod memory;
 mod registration;

@@ -19,12 +19,14 @@
 //! | [`again`], [`suspicion`] | second tries, and what they say of a member |
 //! | [`registration`] | backends that nobody configured, and the patterns that let them in |
 //! | [`common`] | what the farms of an engine share |
+//! | [`damper`] | shares as weights that do not twitch |
 //! | [`name`], [`statistics`], [`moment`], [`random`] | the words the others are written in |
 
 pub mod again;
 pub mod algorithm;
 mod backend;
 pub mod common;
+pub mod damper;
 pub mod durable;
 pub mod engine;
 pub mod farm;

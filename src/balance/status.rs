@@ -6,6 +6,7 @@ use super::algorithm::Belief;
 use super::moment::Moment;
 use super::name::Name;
 use super::statistics::Statistics;
+use super::sticky::Standing;
 use super::update::{Admin, Feed, Health, Switch};
 
 /// A state, since when it holds, and why.
@@ -106,6 +107,21 @@ pub struct MemberStatus {
     /// Whether it can be chosen.
     pub available: bool,
     /// Why it cannot; empty if it can, unless it is suspect all the same.
+    pub reason: String,
+}
+
+/// How a farm uses one of its members, in the eyes of somebody who sends the farm's clients to servers of his own list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Footing {
+    /// Whether it may be chosen, and if not whether those who were there before may stay.
+    pub standing: Standing,
+    /// What people want of the backend.
+    pub admin: Admin,
+    /// Whether people want the farm to serve with its members.
+    pub is_on: bool,
+    /// Whether an address of it is known: who has its address from elsewhere needs none of ours.
+    pub is_resolved: bool,
+    /// What is wrong with it whatever people want, or why the farm does without it; empty if nothing is.
     pub reason: String,
 }
 

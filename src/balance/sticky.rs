@@ -211,7 +211,7 @@ impl View {
 
 /// What a token or a KEY may expect of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub enum Standing {
     /// It may be chosen.
     Candidate,
     /// It may not, but it is up, so that those who were there before may stay: drained, or of weight 0.

@@ -194,6 +194,11 @@ impl View {
         self.selectors.any.as_ref().map(|select| select.shares()).unwrap_or_default()
     }
 
+    /// What a token may expect of the member at this place of the configuration.
+    pub(super) fn standing(&self, place: usize) -> Standing {
+        self.standing[place]
+    }
+
     /// What the algorithm believes at `now` of every member that may be chosen, if it is one that learns.
     pub fn beliefs(&self, now: Moment) -> Vec<(MemberId, Belief)> {
         self.selectors.any.as_ref().map(|select| select.beliefs(now)).unwrap_or_default()

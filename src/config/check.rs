@@ -4,6 +4,7 @@
 //! A reader such as [`Check::duration`] gives a stand-in where the value is wrong, so that the rest can still be
 //! checked; the stand-in is never used, because a configuration with problems is refused as a whole.
 
+mod agent;
 mod backends;
 mod fallback;
 mod farms;
@@ -18,6 +19,7 @@ mod unknown;
 mod zones;
 
 pub use fallback::farm_label;
+pub use read::parse_duration;
 pub use zones::resolve;
 
 use super::effective::effective;
@@ -36,7 +38,8 @@ pub fn check(typed: &Typed) -> Result<Config, Problems> {
 
     let dns = check.dns(root);
     let http = check.http(root);
-    check.shared_ports(root, &dns, &http);
+    let agent_check = check.agent_check(root);
+    check.shared_ports(root, &dns, &http, &agent_check);
     let zones = check.zones(root, dns.listen.first().map(std::net::SocketAddr::ip));
     let access = check.access(root);
     let cookie = check.cookie(root);
@@ -61,6 +64,7 @@ pub fn check(typed: &Typed) -> Result<Config, Problems> {
             http,
             access,
             cookie,
+            agent_check,
             mirror,
             forward,
             plan,

@@ -4,6 +4,7 @@
 //! To add a key: a line here, its check in `check/`, its field in [`Config`](super::Config).
 
 mod access;
+mod agent;
 mod cookie;
 mod dns;
 mod forward;
@@ -253,6 +254,7 @@ pub static SECTIONS: &[Section] = &[
         ],
     },
     access::SECTION,
+    agent::AGENT_CHECK,
     mirror::MIRROR,
     cookie::SECTION,
     Section {

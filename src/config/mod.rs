@@ -34,6 +34,7 @@ use ipnet::IpNet;
 use crate::balance::registration::Registration;
 use crate::balance::{Name, Plan};
 use crate::tls::{Authorities, Certificate};
+pub use check::parse_duration;
 use file::{Text, Typed};
 pub use forward::{Forward, ForwardOrder};
 pub use given::Given;
@@ -55,6 +56,8 @@ pub struct Config {
     pub access: Access,
     /// `[cookie]`
     pub cookie: Cookie,
+    /// `[agent_check]`
+    pub agent_check: AgentCheck,
     /// `[mirror]`
     pub mirror: Mirror,
     /// `[forward]`
@@ -205,6 +208,19 @@ pub struct Cookie {
     pub key: Option<Secret<String>>,
     /// Still verifies.
     pub former_key: Option<Secret<String>>,
+}
+
+/// How HAProxy's agent-checks are answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentCheck {
+    /// Where; empty: nowhere.
+    pub listen: Vec<SocketAddr>,
+    /// Most connections in all.
+    pub connections: usize,
+    /// Most connections of one client address.
+    pub connections_per_client: usize,
+    /// How long a client may take to send its line, and as long again to read the answer.
+    pub timeout: Duration,
 }
 
 /// Other Athenas.

@@ -12,6 +12,7 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::rdata::TXT;
 use hickory_proto::rr::{DNSClass, RData, Record, RecordType};
 
+use crate::balance::damper::Damper;
 use crate::balance::random::Random;
 use crate::balance::{Engine, Moment};
 use crate::metrics::{DnsMetrics, Metrics};
@@ -24,7 +25,7 @@ pub use later::{Begun, Later};
 use super::authority::Authority;
 use super::forward::Wanted;
 use super::query::{Query, Question, Subnet};
-use super::responder::{Asked, Damper, Reply, Responder};
+use super::responder::{self, Asked, Reply, Responder};
 use super::transport::Transport;
 use super::zone::Zones;
 use super::{Forwarder, Options, name};
@@ -57,7 +58,14 @@ impl Handler {
         let mut drawn = [0; 16];
         getrandom::fill(&mut drawn).map_err(NoSecret)?;
         let authority = ArcSwap::from_pointee(Authority::new(zones, options, drawn));
-        Ok(Self { engine, metrics, authority, damper: Damper::default(), drawn, seen: AtomicU64::new(0) })
+        Ok(Self {
+            engine,
+            metrics,
+            authority,
+            damper: Damper::new(responder::STEPS),
+            drawn,
+            seen: AtomicU64::new(0),
+        })
     }
 
     /// Takes other zones and options; queries under way finish with the old ones.

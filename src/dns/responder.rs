@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use hickory_proto::rr::rdata::{A, AAAA, HINFO};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
+use crate::balance::damper::Damper;
 use crate::balance::random::Random;
 use crate::balance::view::Machine;
 use crate::balance::{self, Engine, Moment};
@@ -18,7 +19,7 @@ use crate::balance::{self, Engine, Moment};
 use super::name;
 use super::zone::{Cut, Found, RrSet, Zone, Zones};
 
-pub use service::Damper;
+pub use service::STEPS;
 
 /// TTL of a backend's own addresses, in seconds.
 pub const PHYS_TTL: u32 = 30;

@@ -165,6 +165,12 @@ impl Access {
         if opened { Ok(()) } else { Err(Denied::WrongKey(class)) }
     }
 
+    /// The same for a client that does not speak HTTP.
+    pub fn check_plain(&self, class: Class, peer: IpAddr, key: Option<&[u8]>) -> Result<(), Denied> {
+        let headers = HeaderMap::new();
+        self.check(class, &Sender { address: Some(peer.to_canonical()), headers: &headers }, key)
+    }
+
     /// Who sends a request that came from `peer` with these headers. Behind trusted proxies it is the last address in
     /// `X-Forwarded-For` that is not one of theirs; a proxy that adds none asks for itself.
     pub fn sender<'a>(&self, peer: IpAddr, headers: &'a HeaderMap) -> Sender<'a> {

@@ -1,5 +1,6 @@
 //! `/metrics`: everything that the engine knows and the shells count, read when it is asked for.
 
+mod agent;
 pub mod exposition;
 mod forward;
 mod mirror;
@@ -53,6 +54,7 @@ pub fn write(state: &State, now: Moment, dialect: Dialect) -> String {
     write_http(&state.metrics.http, state.open_connections(), &mut exposition);
     mirror::write(&state.metrics.mirror, &mut exposition);
     forward::write(&state.metrics.forward, &mut exposition);
+    agent::write(&state.metrics.agent, &mut exposition);
     let farms = state.engine.farm_statuses(now);
     write_farms(&farms, &mut exposition);
     write_members(&farms, &mut exposition);

@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | [`server`], `body` | the listener: connections, methods, bodies, the way to a route, the stop |
 //! | [`stream`] | a connection's quotes and patience |
-//! | [`connections`], `stop` | how many connections are open; how they learn of the stop |
+//! | `stop` | how connections learn of the stop; [`crate::connections`] bounds how many there are |
 //! | [`text`] | the protocol of the original |
 //! | [`metrics`] | `/metrics` |
 //! | [`access`] | who may do what |
@@ -22,7 +22,6 @@
 mod accept;
 pub mod access;
 mod body;
-pub mod connections;
 pub mod date;
 pub mod error;
 pub mod json;

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use rustls::ServerConfig;
 
 use super::access::Access;
+use crate::connections::Most;
 
 /// Everything that a reload may change.
 #[derive(Debug, Clone)]
@@ -88,6 +89,13 @@ pub struct Limits {
     pub header: usize,
     /// Longest request body, in octets.
     pub body_size: usize,
+}
+
+impl Limits {
+    /// Those of connections.
+    pub fn connections(&self) -> Most {
+        Most { in_all: self.connections, from_client: self.connections_per_address }
+    }
 }
 
 impl Default for Limits {

@@ -33,13 +33,13 @@ use tokio_rustls::TlsAcceptor;
 use super::accept::accepts;
 use super::access::Sender;
 use super::body::Body;
-use super::connections::Permit;
 use super::error::{Error, TEXT};
 use super::size::check_size;
 use super::stop::{Follower, Stop};
 use super::stream::Stream;
 use super::text::{self, Asked, Kind, Page};
 use super::{Options, State, reload, router, text_route};
+use crate::connections::Permit;
 
 /// Serves what comes to `listener` until `stop` is ready; then takes no more connections, finishes open answers for as
 /// long as `limits.stop` allows, and returns. Several listeners may share a state; they share its limits.
@@ -96,7 +96,7 @@ const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/
 
 /// Lets a connection in if limits allow, and counts it.
 fn admit(stream: &TcpStream, peer: SocketAddr, state: &State) -> Option<Permit> {
-    let permit = state.connections.admit(peer.ip(), &state.options().limits);
+    let permit = state.connections.admit(peer.ip(), state.options().limits.connections());
     if permit.is_none() {
         state.metrics.http.turned_away.count();
         if state.options().tls.is_none() {

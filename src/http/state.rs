@@ -5,7 +5,6 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::{ArcSwap, Guard};
 
 use super::Options;
-use super::connections::Connections;
 use super::readiness::Readiness;
 use super::reload::{self, Reloading};
 use super::text::mirror::Mirror;
@@ -13,6 +12,7 @@ use crate::balance::engine::Applied;
 use crate::balance::status::Change;
 use crate::balance::{Engine, Moment, Refusal, Update};
 use crate::clock::Clock;
+use crate::connections::Connections;
 use crate::metrics::Metrics;
 
 /// Who is told of states that an update changed, before the update is answered.

@@ -59,6 +59,11 @@ impl Athena {
         secure.into_iter().find(|(kind, _)| *kind == service).unwrap().1
     }
 
+    /// Where HAProxy's agent-checks are answered.
+    pub fn agent(&self) -> SocketAddr {
+        self.running.as_ref().unwrap().agent_checks()[0]
+    }
+
     /// Asks over UDP and gives the whole reply.
     pub fn ask(&self, name: &str, record_type: RecordType) -> Message {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();

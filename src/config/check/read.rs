@@ -190,7 +190,7 @@ impl<'a> Check<'a> {
 }
 
 /// `500ms`, `15s`, `2m`, `1h`: digits and a unit, nothing else.
-fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text.find(|character: char| !character.is_ascii_digit())?;
     let number: u64 = text[..digits].parse().ok()?;
     let unit = match &text[digits..] {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::super::file::{Node, Origin};
-use super::super::{Dns, DnsTls, Http};
+use super::super::{AgentCheck, Dns, DnsTls, Http};
 use super::{Check, at};
 use crate::tls::Certificate;
 
@@ -73,12 +73,13 @@ impl<'a> Check<'a> {
         text.to_owned()
     }
 
-    /// DNS listens on TCP and UDP, HTTP and TLS on TCP, QUIC on UDP: no two may ask for the same.
-    pub fn shared_ports(&mut self, root: Node<'a>, dns: &Dns, http: &Http) {
+    /// DNS listens on TCP and UDP, HTTP, TLS and agent-checks on TCP, QUIC on UDP: no two may ask for the same.
+    pub fn shared_ports(&mut self, root: Node<'a>, dns: &Dns, http: &Http, agent_check: &AgentCheck) {
         let plain: Listener<'_> = (&["dns", "listen"], &dns.listen);
-        let tcp: [Listener<'_>; 4] = [
+        let tcp: [Listener<'_>; 5] = [
             plain,
             (&["http", "listen"], &http.listen),
+            (&["agent_check", "listen"], &agent_check.listen),
             (&["dns", "tls", "tls_listen"], &dns.tls.tls_listen),
             (&["dns", "tls", "https_listen"], &dns.tls.https_listen),
         ];

@@ -1,19 +1,18 @@
 //! A farm as a service: SRV for proxies that keep a list of servers (RFC 2782), HTTPS and SVCB for clients that want address
 //! and port at once (RFC 9460). None of them is a choice: nothing moves.
 
-use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use hickory_proto::rr::rdata::svcb::{IpHint, SvcParamKey, SvcParamValue};
 use hickory_proto::rr::rdata::{A, AAAA, HTTPS, SRV, SVCB};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
+use crate::balance::Farm;
 use crate::balance::farm::Choice;
 use crate::balance::plan::Fallback;
 use crate::balance::random::Random;
 use crate::balance::view::{Machine, View};
-use crate::balance::{self, Farm};
 
 use super::super::zone::Zone;
 use super::farm::{FarmAsked, Target, host_name, nobody, without_members};
@@ -22,43 +21,7 @@ use super::{Answer, Reply, Responder, Step, machine_records};
 /// HAProxy takes the weight through 256, nginx as it is.
 const STEP: u16 = 256;
 /// Steps of the largest weight: 65280.
-const STEPS: f64 = 255.0;
-/// A weight stays as it was told until it is off by this part of it.
-const CALM: f64 = 1.0 / 8.0;
-/// But at least by this many steps, so that no weight hovers between two of them.
-const CALM_STEPS: f64 = 0.75;
-
-/// Remembers the weights that SRV records told last: nginx replaces a peer, and its counters, at each change of weight.
-#[derive(Debug, Default)]
-pub struct Damper(Mutex<HashMap<balance::Name, HashMap<balance::Name, f64>>>);
-
-impl Damper {
-    /// Takes the true share of each member and gives the weights to tell, in steps from 1 to 255: the largest share has all
-    /// of them, and what has hardly changed is told as before.
-    fn steps(&self, farm: &balance::Name, shares: &[(&Arc<Machine>, f64)]) -> Vec<u16> {
-        let most = shares.iter().map(|(_, share)| *share).fold(f64::MIN_POSITIVE, f64::max);
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = told.remove(farm).unwrap_or_default();
-        let calm = |(machine, share): &(&Arc<Machine>, f64)| {
-            let exact = (share / most * STEPS).clamp(1.0, STEPS);
-            match before.get(&machine.name) {
-                Some(&before) if (exact - before).abs() <= CALM_STEPS.max(before * CALM) => before,
-                _ => exact.round(),
-            }
-        };
-        let steps: Vec<f64> = shares.iter().map(calm).collect();
-        let names = shares.iter().map(|(machine, _)| machine.name.clone());
-        told.insert(farm.clone(), names.zip(steps.iter().copied()).collect());
-        steps.into_iter().map(|steps| steps as u16).collect()
-    }
-
-    /// Forgets the farms that are no more.
-    pub fn retain(&self, farms: &[Arc<Farm>]) {
-        let names: HashSet<&balance::Name> = farms.iter().map(|farm| farm.name()).collect();
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        told.retain(|farm, _| names.contains(farm));
-    }
-}
+pub const STEPS: u16 = 255;
 
 impl Responder<'_> {
     /// Members with their shares at priority 0, those of the fallback at priority 1. Members without a port cannot stand

@@ -4,7 +4,14 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::options::Limits;
+/// How many connections there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Most {
+    /// Open at once.
+    pub in_all: usize,
+    /// Open at once from one IPv4 address, or from one IPv6 network of 64 bits.
+    pub from_client: usize,
+}
 
 /// The connections that are open.
 #[derive(Debug, Default)]
@@ -25,11 +32,11 @@ pub struct Permit {
 
 impl Connections {
     /// Lets one more connection in; gives `None` where a limit is reached. Takes the lock for two additions.
-    pub fn admit(self: &Arc<Self>, address: IpAddr, limits: &Limits) -> Option<Permit> {
+    pub fn admit(self: &Arc<Self>, address: IpAddr, most: Most) -> Option<Permit> {
         let client = client(address);
         let mut open = self.lock();
         let from_client = open.by_client.get(&client).copied().unwrap_or(0);
-        if open.all >= limits.connections || from_client >= limits.connections_per_address {
+        if open.all >= most.in_all || from_client >= most.from_client {
             return None;
         }
         open.all += 1;
@@ -75,8 +82,8 @@ mod tests {
     #[test]
     fn a_client_meets_its_own_limit_and_all_meet_the_other() {
         let connections = Arc::new(Connections::default());
-        let limits = Limits { connections: 3, connections_per_address: 2, ..Limits::default() };
-        let admit = |address: &str| connections.admit(address.parse().unwrap(), &limits);
+        let most = Most { in_all: 3, from_client: 2 };
+        let admit = |address: &str| connections.admit(address.parse().unwrap(), most);
         let first = admit("2001:db8::1").unwrap();
         let _second = admit("2001:db8::2").unwrap();
         assert!(admit("2001:db8::3").is_none(), "the same network of 64 bits");
