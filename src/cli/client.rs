@@ -22,7 +22,7 @@ const MAX_MESSAGE: usize = 400;
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'*');
 
 /// Where the running Athena is
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "The running Athena")]
 pub struct Client {
     /// Its address
@@ -81,7 +81,7 @@ impl Client {
 
     fn get(&self, resource: &str, query: &Query, accept: &str) -> Result<String, Failure> {
         let url = self.url(resource, query)?;
-        let mut request = self.agent()?.get(&url).header("accept", accept);
+        let mut request = self.agent(PATIENCE)?.get(&url).header("accept", accept);
         if let Some(bearer) = self.bearer() {
             request = request.header("authorization", bearer);
         }
@@ -90,12 +90,14 @@ impl Client {
 
     /// Has something changed.
     pub fn change(&self, resource: &str, query: &Query) -> Result<String, Failure> {
-        let url = self.url(resource, query)?;
-        let mut request = self.agent()?.post(&url).header("accept", "text/plain");
-        if let Some(bearer) = self.bearer() {
-            request = request.header("authorization", bearer);
-        }
-        self.answer(request.send_empty())
+        self.session(PATIENCE)?.change(resource, query)
+    }
+
+    /// The way for many changes, each of which has so much time. Refuses what is wrong with the server's URL or
+    /// certificates.
+    pub fn session(&self, patience: Duration) -> Result<Session, Failure> {
+        self.url("", &Query::default())?;
+        Ok(Session { agent: self.agent(patience)?, client: self.clone() })
     }
 
     fn bearer(&self) -> Option<String> {
@@ -120,12 +122,12 @@ impl Client {
     }
 
     /// One that does not follow redirects, and goes straight to the server whatever proxy the environment names.
-    fn agent(&self) -> Result<Agent, Failure> {
+    fn agent(&self, patience: Duration) -> Result<Agent, Failure> {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .proxy(None)
-            .timeout_global(Some(PATIENCE))
+            .timeout_global(Some(patience))
             .user_agent(concat!("athena/", env!("CARGO_PKG_VERSION")));
         if !self.server.starts_with("https://") {
             return Ok(config.build().new_agent());
@@ -151,6 +153,30 @@ impl Client {
         let body = response.body_mut().with_config().limit(MAX_ANSWER).lossy_utf8(true).read_to_string();
         let body = body.map_err(|error| unreachable(format!("its answer broke off: {error}")))?;
         if status.is_success() { Ok(body) } else { Err(Failure::Refused(reason(status, &body))) }
+    }
+}
+
+/// A way to a running Athena that keeps its connection.
+#[derive(Clone)]
+pub struct Session {
+    agent: Agent,
+    client: Client,
+}
+
+impl Session {
+    /// Has something changed.
+    pub fn change(&self, resource: &str, query: &Query) -> Result<String, Failure> {
+        let url = self.client.url(resource, query)?;
+        let mut request = self.agent.post(&url).header("accept", "text/plain");
+        if let Some(bearer) = self.client.bearer() {
+            request = request.header("authorization", bearer);
+        }
+        self.client.answer(request.send_empty())
+    }
+
+    /// Where it leads.
+    pub fn server(&self) -> &str {
+        &self.client.server
     }
 }
 

@@ -26,6 +26,7 @@ mod proxies;
 mod readme;
 mod registration;
 mod reload;
+mod report;
 mod scenario;
 mod simulate;
 mod state;
