@@ -5,6 +5,7 @@
 #
 #   127.0.0.1:5300  Athena's DNS                    127.0.0.1:8080  where the proxy listens
 #   127.0.0.1:8053  Athena's HTTP                   127.0.0.1:8081  its second port, if it has one
+#   127.0.0.1:8054  Athena's agent-check
 #   :8000           the backends                    5301, 5302      resolvers between a client and Athena
 #   127.0.53.1      Athena's DNS on port 53, for what cannot take another; see own_network
 #   /run/example    the folder
@@ -63,7 +64,7 @@ fill() {
     sed -e "s#/run/example#$dir#g" -e "s#\.\./zones#$examples/../zones#" -e "s/127\.0\.0\.1:5300/127.0.0.1:$dns/g" \
         -e "s/\b5301\b/$between/g" -e "s/\b5302\b/$between2/g" -e "s/127\.0\.0\.1#5300/127.0.0.1#$dns/g" \
         -e "s/127\.0\.0\.1@5300/127.0.0.1@$dns/g" -e "s/127\.0\.0\.1:8053/127.0.0.1:$http/g" \
-        -e "s/127\.0\.0\.1:8080/127.0.0.1:$web/g" -e "s/http:\/\/:8080/http:\/\/:$web/" -e "s/127\.0\.0\.1:8081/127.0.0.1:$second/g" \
+        -e "s/\b8054\b/$agent/g" -e "s/127\.0\.0\.1:8080/127.0.0.1:$web/g" -e "s/http:\/\/:8080/http:\/\/:$web/" -e "s/127\.0\.0\.1:8081/127.0.0.1:$second/g" \
         -e "s/\b8000\b/$backend/g" -e "s/\"least-load\"/\"$algorithm\"/" "$file" >"$dir/$(basename "$file")"
   done
 }
@@ -99,7 +100,7 @@ begin() {
   chmod 755 "$dir"
   pids=()
   trap stop EXIT
-  dns=$(free_port) between=$(free_port) between2=$(free_port) http=$(free_port) web=$(free_port) second=$(free_port) backend=$(free_port)
+  dns=$(free_port) between=$(free_port) between2=$(free_port) http=$(free_port) agent=$(free_port) web=$(free_port) second=$(free_port) backend=$(free_port)
   fill "$examples/farm.toml"
   # Within own_network port 53 is ours as well.
   [ -z "${OWN_NETWORK:-}" ] || sed -i "s/^listen = \[\"127.0.0.1:$dns\"/&, \"127.0.53.1:53\"/" "$dir/farm.toml"

@@ -1,91 +1,51 @@
 #!/usr/bin/env bash
-# Shows HAProxy with servers of its own, whose weights and states it hears from Athena by agent-check. Needs haproxy and
-# curl; starts everything on loopback addresses and free ports in a temporary folder, and stops it all at the end.
+# HAProxy with servers of its own, whose weights and states it hears from Athena by agent-check.
 #
-#   examples/haproxy-agent/run.sh [ALGORITHM]          # load-weighted if none is named
+#   examples/haproxy-agent/run.sh
 #
-# ATHENA names the program; the default is the one that `cargo build --release` made.
-set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd)
-athena=${ATHENA:-$here/../../target/release/athena}
-algorithm=${1:-load-weighted}
-[ -x "$athena" ] || { echo "no program at $athena: run cargo build --release, or set ATHENA" >&2; exit 2; }
-
-dir=$(mktemp -d)
-pids=()
-stop() {
-  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-  wait 2>/dev/null || true
-  rm -rf "$dir"
-}
-trap stop EXIT
-
-# A port on which nobody answers on any of our addresses.
-free_port() {
-  local port
-  while :; do
-    port=$((20000 + RANDOM % 12000))
-    for address in 127.0.0.1 127.0.1.1 127.0.1.2 127.0.1.3 127.0.1.4; do
-      (exec 3<>"/dev/tcp/$address/$port") 2>/dev/null && continue 2
-    done
-    echo "$port"
-    return
-  done
-}
-dns=$(free_port) http=$(free_port) agent=$(free_port) web=$(free_port) backend=$(free_port)
-
-for file in athena.toml haproxy.cfg backends.cfg; do
-  sed -e "s#@DIR@#$dir#g" -e "s/@DNS@/$dns/g" -e "s/@ATHENA@/$http/g" -e "s/@AGENT@/$agent/g" -e "s/@WEB@/$web/g" \
-      -e "s/@BACKEND@/$backend/g" -e "s/@ALGORITHM@/$algorithm/g" -e "s/@INTER@/500ms/g" "$here/$file" >"$dir/$file"
-done
-cp "$here/../../zones/athena.zone" "$dir/"
-
-start() { "$@" >"$dir/log.${#pids[@]}" 2>&1 & pids+=($!); }
-start haproxy -db -f "$dir/backends.cfg"
-start "$athena" serve -c "$dir/athena.toml"
+# Needs haproxy, curl and python3.
+. "$(dirname "$0")/../common.sh"
+needs haproxy
+begin load-weighted
+fill "$example/haproxy.cfg"
+# Sooner than anybody needs it, so that nobody has to wait here.
+sed -i 's/agent-inter 2s/agent-inter 200ms/' "$dir/haproxy.cfg"
+start python3 "$examples/backends.py" "$backend" sorry=127.0.1.4
 start haproxy -db -f "$dir/haproxy.cfg"
+await "http://127.0.1.4:$backend/"
 
-# Ready when Athena says so and HAProxy answers.
-for url in "http://127.0.0.1:$http/readyz" "http://127.0.0.1:$web/"; do
-  curl -sf --retry 50 --retry-delay 0 --retry-connrefused --retry-all-errors --max-time 10 -o /dev/null "$url" ||
-    { cat "$dir"/log.* >&2; exit 1; }
-done
-
-update() { curl -s "http://127.0.0.1:$http/ath/update/phys/?$1" >/dev/null; }
-ask() { # what Athena answers to an agent-check
+# What Athena answers to an agent-check.
+answer() {
   exec 3<>"/dev/tcp/127.0.0.1/$agent"
   printf 'farm_one/%s\n' "$1" >&3
   cat <&3
 }
-checks() { # how many agent-checks Athena has answered
-  curl -s "http://127.0.0.1:$http/metrics" | sed -n 's/^athena_agent_checks_total{outcome="answered"} //p'
+# What HAProxy makes of its servers; the columns are its svname, status and weight.
+servers() {
+  curl -sf --max-time 20 "http://127.0.0.1:$web/haproxy-stats;csv" | awk -F, '
+    NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i }
+    $1 ~ /^(# )?farm_one$/ && $2 ~ /^app/ { printf "  %s %s %s", $2, $column["status"], $column["weight"] } END { print "" }'
 }
-heard() { # waits until each of the three servers has asked, and has had the time to ask once more
-  local target=$(($(checks) + 6))
-  for _ in $(seq 200); do
-    [ "$(checks)" -ge "$target" ] && return
-    sleep 0.05
-  done
-  echo "haproxy does not ask" >&2
-  exit 1
-}
-show() { # what HAProxy has made of it, and 40 requests
-  heard
-  curl -s "http://127.0.0.1:$web/haproxy-stats;csv" |
-    awk -F, '$1 == "farm_one" && $2 ~ /^app/ {printf "  %s: %s, weight %s\n", $2, $18, $19}'
-  for _ in $(seq 40); do curl -s "http://127.0.0.1:$web/"; done | sort | uniq -c |
-    awk '{printf "  %s %s", $2, $1} END {print ""}'
-}
+are() { [ "$(servers)" = "$1" ]; }
+# Servers follow at their next question.
+await_servers() { until_ok are "$1"; echo "$1"; spread "http://127.0.0.1:$web/"; }
 
-echo "nobody has reported (Athena says of app01: $(ask app01)):"; show
+await "http://127.0.0.1:$web/"
+echo "nobody has reported:"
+await_servers '  app01 UP 100  app02 UP 100  app03 UP 100'
 update 'h=app01,l=0;h=app02,l=1;h=app03,l=3'
-echo "loads of 0, 1 and 3 (Athena says of app03: $(ask app03)):"; show
+echo "loads of 0, 1 and 3 (of app03 Athena says: $(answer app03)):"
+await_servers '  app01 UP 100  app02 UP 50  app03 UP 25'
 update 'h=app01,s=drain'
-echo "app01 drains ($(ask app01)):"; show
+echo "app01 drains (Athena: $(answer app01)):"
+await_servers '  app01 DRAIN (agent) 100  app02 UP 100  app03 UP 50'
 update 'h=app02,v=down'
-echo "app02 reports that it is down ($(ask app02)):"; show
-curl -s "http://127.0.0.1:$http/ath/update/farm/?n=farm_one,s=off" >/dev/null
-echo "the farm is switched off ($(ask app03)):"; show
-curl -s "http://127.0.0.1:$http/ath/update/farm/?n=farm_one,s=on" >/dev/null
+echo "app02 says that it is down (Athena: $(answer app02)):"
+await_servers '  app01 DRAIN (agent) 100  app02 DOWN (agent) 100  app03 UP 100'
+curl -sf "http://127.0.0.1:$http/ath/update/farm/?n=farm_one,s=off" >/dev/null
+echo "the farm is switched off (Athena: $(answer app03)):"
+await_servers '  app01 MAINT 100  app02 MAINT 100  app03 MAINT 100'
+curl -sf "http://127.0.0.1:$http/ath/update/farm/?n=farm_one,s=on" >/dev/null
 update 'h=app01,s=on,l=0;h=app02,v=up,l=0;h=app03,l=0'
-echo "all is well again:"; show
+echo "all is well again:"
+await_servers '  app01 UP 100  app02 UP 100  app03 UP 100'

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 
-use crate::harness::{Athena, Backends, PATIENCE, Program, free_port, get, until};
+use crate::harness::{Athena, Backends, PATIENCE, Program, until};
+use crate::proxies::{Place, spread};
 
 const TWO: &str = r#"
 [agent_check]
@@ -120,7 +120,8 @@ fn a_reload_moves_the_listener_and_a_stop_closes_it() {
     assert_eq!(changes, ["agent-check on 127.0.0.1:0: added"]);
     let first = athena.agent();
     let mut waiting = connect(first);
-    let other = format!("listen = [\"127.0.0.2:{}\"]\ntimeout = \"9s\"", free_port("127.0.0.2"));
+    let place = Place::new();
+    let other = format!("listen = [\"{}\"]\ntimeout = \"9s\"", place.at(8054));
     let changes = athena.reload(&TWO.replace("listen = [\"127.0.0.1:0\"]", &other)).unwrap();
     assert_eq!(changes.len(), 3, "{changes:?}");
     assert_eq!(changes[2], "[agent_check]: changed");
@@ -135,11 +136,34 @@ fn a_reload_moves_the_listener_and_a_stop_closes_it() {
     assert!(TcpStream::connect(second).is_err());
 }
 
-/// A real HAProxy with the example's configuration.
+/// Athena, and a real HAProxy with the example's configuration that asks it about three servers and has a fourth for when
+/// they are gone.
+struct Story {
+    // In the order in which they end.
+    haproxy: HaProxy,
+    athena: Athena,
+    config: String,
+    _backends: Backends,
+}
+
+fn story() -> Story {
+    let (place, backends) = (Place::new(), Backends::start(4));
+    let config = backends.farm("load-weighted", "").replace(", \"app04\"]", "]");
+    let config = format!("{config}[agent_check]\nlisten = [\"{}\"]\n", place.at(8054));
+    let athena = Athena::start(&config);
+    let file = place.fill("haproxy-agent", &["haproxy.cfg"], athena.dns, backends.port);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let text = text.replace("agent-addr 127.0.0.1", &format!("agent-addr {}", place.at(0).ip()));
+    std::fs::write(&file, text.replace("agent-inter 2s", "agent-inter 50ms")).unwrap();
+    let mut program = Program::start("haproxy", &["-db", "-f", &file], place.folder(), "TERM");
+    program.await_listener(place.web());
+    let haproxy = HaProxy { _program: program, place };
+    Story { haproxy, athena, config, _backends: backends }
+}
+
 struct HaProxy {
-    web: SocketAddr,
-    folder: tempfile::TempDir,
     _program: Program,
+    place: Place,
 }
 
 /// What HAProxy knows of a server.
@@ -152,28 +176,9 @@ struct Server {
 }
 
 impl HaProxy {
-    fn start(agent: SocketAddr, backends: &Backends) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/haproxy-agent/haproxy.cfg");
-        let web = SocketAddr::from(([127, 0, 0, 1], free_port("127.0.0.1")));
-        let text = std::fs::read_to_string(example)
-            .unwrap()
-            .replace("@DIR@", folder.path().to_str().unwrap())
-            .replace("@WEB@", &web.port().to_string())
-            .replace("@AGENT@", &agent.port().to_string())
-            .replace("@INTER@", "50ms")
-            .replace("@BACKEND@", &backends.port.to_string());
-        let file = folder.path().join("haproxy.cfg");
-        std::fs::write(&file, text).unwrap();
-        let mut program =
-            Program::start("haproxy", &["-db", "-f", file.to_str().unwrap()], folder.path(), "TERM");
-        program.await_listener(web);
-        Self { web, folder, _program: program }
-    }
-
     /// The servers of `farm_one` by name, out of the statistics socket.
     fn servers(&self) -> BTreeMap<String, Server> {
-        let mut socket = UnixStream::connect(self.folder.path().join("haproxy.sock")).unwrap();
+        let mut socket = UnixStream::connect(self.place.folder().join("haproxy.sock")).unwrap();
         socket.write_all(b"show stat\n").unwrap();
         let mut text = String::new();
         socket.read_to_string(&mut text).unwrap();
@@ -206,20 +211,13 @@ impl HaProxy {
 
     /// Who answers so many requests.
     fn spread(&self, requests: usize) -> BTreeMap<String, usize> {
-        let mut seen = BTreeMap::new();
-        for _ in 0..requests {
-            *seen.entry(get(self.web, "/", "www").body.trim().to_owned()).or_default() += 1;
-        }
-        seen
+        spread(self.place.web(), requests, "").into_iter().collect()
     }
 }
 
 #[test]
 fn haproxy_follows_every_change_of_share_and_state() {
-    let backends = Backends::start(4);
-    let config = backends.farm("load-weighted", "").replace("\"app03\", \"app04\"", "\"app03\"");
-    let mut athena = Athena::start(&format!("{config}[agent_check]\nlisten = [\"127.0.0.1:0\"]\n"));
-    let haproxy = HaProxy::start(athena.agent(), &backends);
+    let Story { haproxy, mut athena, config, _backends } = story();
     let all =
         |weights: [u32; 3]| ["app01", "app02", "app03"].map(|name| (name, "UP")).into_iter().zip(weights);
     let await_up = |weights| {
@@ -272,15 +270,15 @@ fn haproxy_follows_every_change_of_share_and_state() {
     await_up([100, 100, 25]);
     let spread = haproxy.spread(27);
     assert!(spread["app03"].abs_diff(3) <= 1, "{spread:?}");
+
+    // The next one has heard nothing of loads yet.
+    let _athena = Athena::start(&config);
+    await_up([100, 100, 100]);
 }
 
 #[test]
 fn what_athena_does_not_know_stays_as_it_is_in_haproxy() {
-    let backends = Backends::start(4);
-    let config = backends.farm("load-weighted", "").replace("\"app03\", \"app04\"", "\"app03\"");
-    let config = format!("{config}[agent_check]\nlisten = [\"127.0.0.1:0\"]\n");
-    let mut athena = Athena::start(&config);
-    let haproxy = HaProxy::start(athena.agent(), &backends);
+    let Story { haproxy, mut athena, config, _backends } = story();
     athena.tell("/ath/update/phys/?h=app01,l=0;h=app02,l=1;h=app03,l=3");
     haproxy.await_servers(&[("app01", "UP", 100), ("app02", "UP", 50), ("app03", "UP", 25)]);
 
@@ -288,4 +286,27 @@ fn what_athena_does_not_know_stays_as_it_is_in_haproxy() {
     until("haproxy says so", || haproxy.servers()["app03"].agent.contains("not-a-member:farm_one/app03"));
     haproxy.await_servers(&[("app01", "UP", 100), ("app02", "UP", 50), ("app03", "UP", 25)]);
     assert!(haproxy.spread(35).contains_key("app03"));
+}
+
+#[test]
+fn the_example_s_script_tells_its_tale() {
+    let said = crate::proxies::run("haproxy-agent");
+    let lines: Vec<&str> = said.lines().collect();
+    let states: Vec<&str> = lines.iter().skip(1).step_by(3).copied().collect();
+    assert_eq!(
+        states,
+        [
+            "  app01 UP 100  app02 UP 100  app03 UP 100",
+            "  app01 UP 100  app02 UP 50  app03 UP 25",
+            "  app01 DRAIN (agent) 100  app02 UP 100  app03 UP 50",
+            "  app01 DRAIN (agent) 100  app02 DOWN (agent) 100  app03 UP 100",
+            "  app01 MAINT 100  app02 MAINT 100  app03 MAINT 100",
+            "  app01 UP 100  app02 UP 100  app03 UP 100",
+        ],
+        "{said}"
+    );
+    assert_eq!(
+        lines[11..15],
+        ["  app03 30", "the farm is switched off (Athena: maint):", states[4], "  sorry 30"]
+    );
 }

@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 use athena::config;
 
 use crate::cli::{athena as program, told};
-use crate::harness::{Athena, free_port, until};
+use crate::harness::{Athena, until};
+use crate::proxies::Place;
 
 const ONE: &str =
     "[backends]\napp01 = { address = \"10.0.0.1\" }\n[farms]\nfarm_one = { members = [\"app01\"] }\n";
@@ -110,8 +111,9 @@ fn this_machine_is_reported_in_numbers_that_make_sense() {
 
 #[test]
 fn an_athena_that_is_away_or_refuses_is_asked_again_and_said_once() {
-    // An address of its own, so that nobody's outgoing connection takes the port while nobody listens.
-    let server = SocketAddr::from(([127, 0, 53, 1], free_port("127.0.53.1")));
+    // An address of its own, so that nobody else takes the port while nobody listens.
+    let place = Place::new();
+    let server = place.at(8053);
     let (url, one) = (format!("http://{server}"), format!("http.listen = [\"{server}\"]\n{ONE}"));
     let mut athena = Athena::start(&one.replace("app01", "app02"));
     let mut reporter = reporter(server, &["app01", "l=1", "--every", "100ms"]);

@@ -21,6 +21,7 @@ use std::process::Command;
 use std::sync::Barrier;
 
 use hickory_proto::rr::RecordType;
+pub use scripts::run;
 use spy::{Asked, Spy};
 
 use crate::harness::{Athena, Backends, PATIENCE, Program, get, get_with};
