@@ -1,5 +1,6 @@
 //! Two mirrors in virtual time, over a wire that can be cut.
 
+use std::sync::LazyLock;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -15,9 +16,13 @@ use crate::balance::update::{Admin, BackendUpdate, Feed};
 use crate::http::text::Kind;
 use crate::http::text::mirror::{Mirror as _, batch};
 
+/// One for both, as on machines whose clocks agree: two that are started one after the other differ by however long the
+/// system lets a thread wait between its two readings.
+static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::start);
+
 /// A mirror over an engine of `count` backends.
 fn mirror(name: &str, count: usize) -> Arc<Mirror> {
-    let clock = Clock::start();
+    let clock = *CLOCK;
     let backend = |index| BackendPlan::new(backend(index), vec!["10.0.0.1".parse().unwrap()]);
     let plan = Plan { backends: (0..count).map(backend).collect(), farms: Vec::new() };
     let engine = Arc::new(Engine::new(plan, clock.now()).unwrap());
