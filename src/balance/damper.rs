@@ -59,7 +59,6 @@ impl Damper {
 
 #[cfg(test)]
 mod tests {
-    use super::super::gauge::Tally;
     use super::*;
 
     fn machine(name: &str) -> Arc<Machine> {
@@ -69,7 +68,6 @@ mod tests {
             v4: None,
             v6: None,
             port: None,
-            tally: Arc::new(Tally::default()),
         })
     }
 
