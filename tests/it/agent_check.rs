@@ -5,6 +5,9 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 
+use athena::config;
+
+use crate::config::Folder;
 use crate::harness::{Athena, Backends, PATIENCE, Program, until};
 use crate::proxies::{Place, spread};
 
@@ -134,6 +137,26 @@ fn a_reload_moves_the_listener_and_a_stop_closes_it() {
     assert_eq!(say(second, "app02\n"), "ready up 100%\n", "the old configuration goes on");
     athena.stop();
     assert!(TcpStream::connect(second).is_err());
+}
+
+#[test]
+fn what_is_wrong_with_its_configuration_is_said_with_its_remedy() {
+    let folder = Folder::with(
+        "http.listen = [\"127.0.0.1:8054\"]\naccess.query = []\n[agent_check]\nlisten = [\"127.0.0.1:8054\", \"::1\"]\n\
+         connections = 0\ntimeout = \"0s\"\nport = 8054\n[backends]\n[farms]\n",
+    );
+    let problems = config::load(Some(&folder.file), &[]).unwrap_err().to_string();
+    for expected in [
+        "agent_check.listen[1]: expected an address with a port such as \"127.0.0.1:8054\" or \"[::1]:8054\", found the string \"::1\"; \
+         did you mean \"[::1]:8054\"?",
+        "agent_check.listen: nobody may ask: access.query is empty",
+        "agent_check.listen: 127.0.0.1:8054 is taken twice: http.listen and agent_check.listen both need TCP on it",
+        "agent_check.connections: expected a whole number from 1 to 1000000, found the number 0",
+        "agent_check.timeout: expected a duration longer than 0",
+        "agent_check.port: unknown key",
+    ] {
+        assert!(problems.contains(expected), "{expected}\n{problems}");
+    }
 }
 
 /// Athena, and a real HAProxy with the example's configuration that asks it about three servers and has a fourth for when

@@ -124,10 +124,25 @@ fn its_table_of_rules_is_the_code_s() {
 
 #[test]
 fn its_links_lead_somewhere() {
-    let readme = readme();
-    let targets = readme.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    for target in targets.filter(|target| !target.starts_with("http")) {
-        assert!(root().join(target).exists(), "README.md links to {target}");
+    for page in ["README.md", "examples/README.md", "examples/reports/README.md", "tests/bench/README.md"] {
+        let (text, folder) = (std::fs::read_to_string(root().join(page)).unwrap(), root().join(page));
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.starts_with("http")) {
+            assert!(folder.with_file_name(target).exists(), "{page} links to {target}");
+        }
+    }
+}
+
+/// A reader who looks into the folder finds every example in its table.
+#[test]
+fn every_example_stands_in_the_table_of_examples() {
+    let text = std::fs::read_to_string(root().join("examples/README.md")).unwrap();
+    for entry in std::fs::read_dir(root().join("examples")).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        // What scripts share is no example.
+        let is_one = entry.file_type().unwrap().is_dir() || name.ends_with(".toml");
+        assert!(!is_one || text.contains(&format!("[{name}](")), "examples/README.md lacks {name}");
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::balance::algorithm;
 use crate::balance::plan::{BackendPlan, Fallback, FarmPlan, Plan};
@@ -139,6 +141,25 @@ fn what_we_cannot_say_is_one_word_that_changes_nothing() {
     assert_eq!(Question::parse(b"\xff"), Err(Problem::Malformed));
     let question = Question::parse(b" one/app01 k=s,e=c \r").unwrap();
     assert_eq!((question.farm, question.key), (Some(name("one")), Some(&b"s,e=c"[..])));
+}
+
+proptest! {
+    /// Whatever a client says, it hears one line, of words that HAProxy knows or that change nothing there.
+    #[test]
+    fn anything_at_all_is_answered_by_one_line(line in prop_oneof![
+        proptest::collection::vec(any::<u8>(), 0..80),
+        "[a-z0-9/_ =k.-]{0,40}".prop_map(String::into_bytes),
+        "(one|two|six)/(app0[0-9])( k=.{0,9})?".prop_map(String::into_bytes),
+    ]) {
+        let (engine, damper) = (engine(), Damper::new(BEST));
+        let answered = Question::parse(&line).and_then(|question| answer(&engine, &damper, &question, at(1)));
+        let told = match &answered {
+            Ok(verdict) => verdict.to_string(),
+            Err(problem) => problem.to_string(),
+        };
+        prop_assert!(!told.is_empty() && !told.contains(['\n', '\r', '\0']), "{told:?}");
+        prop_assert_eq!(answered.is_err(), !told.contains(' ') && told != "maint", "{}", told);
+    }
 }
 
 #[test]
