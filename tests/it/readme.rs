@@ -133,19 +133,6 @@ fn its_links_lead_somewhere() {
     }
 }
 
-/// A reader who looks into the folder finds every example in its table.
-#[test]
-fn every_example_stands_in_the_table_of_examples() {
-    let text = std::fs::read_to_string(root().join("examples/README.md")).unwrap();
-    for entry in std::fs::read_dir(root().join("examples")).unwrap() {
-        let entry = entry.unwrap();
-        let name = entry.file_name().into_string().unwrap();
-        // What scripts share is no example.
-        let is_one = entry.file_type().unwrap().is_dir() || name.ends_with(".toml");
-        assert!(!is_one || text.contains(&format!("[{name}](")), "examples/README.md lacks {name}");
-    }
-}
-
 #[test]
 fn its_two_commands_are_there_and_the_gate_runs_the_second() {
     let commands = blocks(&readme(), "sh");
