@@ -4,8 +4,9 @@
 //! fail is tried before anything answers. A reload is the same, aside: what is wrong leaves all as it was. A stop goes
 //! backwards: not ready, a while of service for those who have not noticed, no more queries, open answers finished, states saved.
 
-mod forward;
 mod agent;
+mod announce;
+mod forward;
 mod listeners;
 mod memory;
 mod options;
@@ -333,18 +334,7 @@ pub async fn run(
     let mut hangup = listen(SignalKind::hangup())?;
     let mut running = start(first, inherited).await?;
     let mut asked = reload::requests(&running.parts.http);
-    for address in running.dns() {
-        info!("dns answers on {address}");
-    }
-    for (service, address) in running.secure() {
-        info!("{service} answers on {address}");
-    }
-    for address in running.http() {
-        info!("http answers on {address}");
-    }
-    for address in running.agent_checks() {
-        info!("{} answers on {address}", agent::SERVICE);
-    }
+    announce::announce(&running);
     started(&running);
     systemd::ready("answering");
     let _watchdog =
