@@ -201,6 +201,8 @@ impl Truth {
             let expect = self.farms[index].plan.expect_update;
             for member in 0..self.farms[index].members.len() {
                 let backend = &mut self.backends[self.farms[index].members[member].backend];
+                // Most are in one farm, and there may be many.
+                backend.places.reserve_exact(1);
                 backend.places.push((index, member));
                 backend.expect = match (backend.expect, expect) {
                     (Some(one), Some(other)) => Some(one.min(other)),
