@@ -23,6 +23,9 @@ use super::member::{Interval, Member, Sums, WINDOWS};
 pub const KNEES: [f64; 2] = [0.25, 1.0];
 /// Mean time from an answer to the requests that it brings, in seconds.
 pub const DELAYS: [f64; 5] = [0.0, 2.0, 8.0, 32.0, 128.0];
+/// With the last of them what comes is nearly steady, whatever was answered. Where that predicts best most requests come
+/// from elsewhere (other Athenas give the same members), and not late from here: nothing is taken to be late then.
+const STEADY: usize = DELAYS.len() - 1;
 /// How likely each delay is before anything is known.
 const DELAY_PRIOR: [f64; DELAYS.len()] = [1.0, 1e-3, 1e-3, 1e-3, 1e-3];
 /// Loads of one arrival, in units, each twice the one before.
@@ -201,9 +204,12 @@ impl Bank {
         let delay =
             (0..DELAYS.len()).max_by(|&one, &other| likely(one).total_cmp(&likely(other))).unwrap_or(0);
         if likely(self.delay) < UNLIKELY * likely(delay) {
-            // What the other knee is worth with this delay is not known yet: no more than this one.
-            self.delay = delay;
-            self.other = self.errors[delay];
+            let told = if delay == STEADY { 0 } else { delay };
+            if told != self.delay {
+                // What the other knee is worth with this delay is not known yet: no more than this one.
+                self.delay = told;
+                self.other = self.errors[told];
+            }
         }
         let (this, other) = (least_of(&self.errors[self.delay][..gains]), least_of(&self.other[..gains]));
         let mut other_likely = (other / this).powf(-power);
@@ -355,5 +361,20 @@ mod tests {
         assert_eq!((bank.errors[0][2], bank.knee(&pool, 1.0), bank.gain()), (5.0 / 4.0, 0.25, 0.25));
         bank.rescale(-2);
         assert_eq!((bank.errors[0][4], bank.knee(&pool, 1.0), bank.gain()), (5.0, 1.0, 1.0));
+    }
+
+    #[test]
+    fn requests_from_elsewhere_are_not_taken_for_late_ones() {
+        let driving = |errors: [f64; DELAYS.len()]| {
+            let mut bank = Bank::new(None);
+            bank.judged = MEMORY;
+            bank.mode_errors = [1.0; MODES];
+            bank.errors = errors.map(|error| [error; GAINS.len()]);
+            bank.other = bank.errors[0];
+            bank.weigh(0.1, 1.0);
+            DELAYS[bank.delay]
+        };
+        assert_eq!(driving([1.0, 0.9, 0.8, 0.7, 0.75]), 32.0, "answers that are cached for a minute");
+        assert_eq!(driving([1.0, 0.9, 0.8, 0.75, 0.7]), 0.0, "the steadier, the better: not ours");
     }
 }
