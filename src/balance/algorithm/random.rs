@@ -21,21 +21,24 @@ struct Weighted;
 impl Algorithm for Weighted {
     fn prepare(&self, candidates: &[Candidate]) -> Box<dyn Select> {
         let alias = Alias::new(candidates.iter().map(|candidate| candidate.weight));
-        Box::new(Prepared { candidates: candidates.into(), alias })
+        let ids = candidates.iter().map(|candidate| candidate.id).collect();
+        Box::new(Prepared { ids, alias, candidates: candidates.into() })
     }
 }
 
 struct Prepared {
-    candidates: Box<[Candidate]>,
+    /// Apart from the rest, so that those of a large farm stay in the cache.
+    ids: Box<[MemberId]>,
     alias: Alias,
+    candidates: Box<[Candidate]>,
 }
 
 impl Select for Prepared {
     fn select(&self, _: &Pick<'_>, random: &mut dyn Random) -> Option<MemberId> {
-        if self.candidates.is_empty() {
+        if self.ids.is_empty() {
             return None;
         }
-        Some(self.candidates[self.alias.draw(random)].id)
+        Some(self.ids[self.alias.draw(random)])
     }
 
     fn rank(&self, _: &Pick<'_>, random: &mut dyn Random, order: &mut Vec<MemberId>) {
