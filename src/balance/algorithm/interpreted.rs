@@ -125,8 +125,9 @@ struct Table {
     /// For the answers expected, and for more of them.
     soon: Alias,
     late: Alias,
-    /// Answers expected.
+    /// Answers expected, and the load that they bring.
     expected: u64,
+    work: f64,
     given: AtomicU64,
 }
 
@@ -143,7 +144,7 @@ impl Table {
             Alias::new(weights.iter().copied())
         };
         let (soon, late) = (alias(all), alias(all * LATE));
-        Self { soon, late, expected: all as u64, given: AtomicU64::new(0) }
+        Self { soon, late, expected: all as u64, work: all * answer_load, given: AtomicU64::new(0) }
     }
 
     fn alias<'a>(&'a self, by_weight: &'a Alias) -> &'a Alias {
@@ -196,7 +197,7 @@ impl Select for Prepared {
 
     fn shares(&self) -> Vec<(MemberId, f64)> {
         let table = self.0.table.load();
-        let parts = fill(&self.0.candidates, table.expected as f64);
+        let parts = fill(&self.0.candidates, table.work);
         super::contest::shares(self.0.candidates.iter().map(|one| one.id).zip(parts.iter().copied()))
     }
 }
@@ -222,6 +223,16 @@ mod tests {
         assert_eq!(fill(&three, 1.0), [1.0, 0.0, 0.0]);
         assert_eq!(fill(&three, 4.0), [3.0, 1.0, 0.0]);
         assert_eq!(fill(&three, 13.0), [7.0, 5.0, 1.0]);
+    }
+
+    #[test]
+    fn shares_are_those_of_the_choices_in_the_unit_of_loads() {
+        let two = candidates(&[(0.0, 1.0), (30.0, 1.0)]);
+        let params = Params { answer_load: Some(100.0), ..Params::default() };
+        let select = (SPEC.build)(&params).prepare(&two);
+        // Two answers bring 200: one lacks 115 to the level of 115, the other 85.
+        let shares: Vec<f64> = select.shares().into_iter().map(|(_, share)| share).collect();
+        assert!((shares[0] - 0.575).abs() < 1e-9 && (shares[1] - 0.425).abs() < 1e-9, "{shares:?}");
     }
 
     #[test]
