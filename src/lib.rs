@@ -5,7 +5,7 @@
 //! lib.rs        this map
 //! app.rs        the only file that knows everybody: bind, wire, spawn, reload, drain, stop   (app/: its rooms)
 //! cli/          one file a command
-//! config/       keys.rs every key there is; file.rs what the user typed; check/ all problems at once;
+//! config/       keys.rs every key there is; file.rs what the user typed (figment); check/ all problems at once;
 //!               mod.rs what the program uses
 //! balance/      PURE: farms, backends, reports, rules, tokens, suspicion; knows no runtime, no DNS, no web, no clock
 //!   engine.rs   what is true, behind one lock that no query takes: apply, expire, reload, status

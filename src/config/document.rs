@@ -1,7 +1,7 @@
 //! A TOML text with the place of everything in it.
 //!
-//! Merged layers tell which layer a value came from, but not from which line. So when there is a problem to be shown, the
-//! text is parsed again, and the path of its key is walked through it.
+//! figment merges layers and remembers which layer a value came from, but not from which line. So the text is parsed
+//! here, and when there is a problem to be shown, the path of its key is walked through the text once more.
 
 use toml::de::{DeTable, DeValue};
 
@@ -37,8 +37,8 @@ impl<'t> Document<'t> {
     }
 
     /// Everything in it.
-    pub fn into_table(self) -> DeTable<'t> {
-        self.table
+    pub fn table(&self) -> &DeTable<'t> {
+        &self.table
     }
 
     /// The line, from 1, on which the key or item at the end of `path` stands. Keys are found in any letter case,

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`keys`] | the table of all keys: names, defaults, what they mean |
 //! | [`given`] | values from the environment and from flags |
-//! | `file`, `tree` | what the user typed: the layers merged, every value with its origin |
+//! | `file` | what the user typed: the layers merged by figment, every value with its origin |
 //! | `document` | the file's text, and on which line a key stands |
 //! | `check` | all problems at once, each with its place and remedy |
 //! | `effective` | what is in force, printed as a file with the origin of each line |
@@ -22,7 +22,6 @@ pub mod keys;
 mod path;
 pub mod problem;
 mod template;
-mod tree;
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -57,7 +57,7 @@ fn the_core_is_pure() {
     let edges =
         ["std::net::Udp", "std::net::Tcp", "std::fs", "std::process", "std::thread", "std::env", "println!"];
     forbid("src/balance", &[], &edges, "balance does no input and no output");
-    let crates = ["tokio", "hickory", "axum", "serde", "tracing", "toml::"];
+    let crates = ["tokio", "hickory", "axum", "serde", "tracing", "figment"];
     forbid("src/balance", &[], &crates, "balance imports std, arc-swap, thiserror and the formula's parser");
 }
 
@@ -95,8 +95,9 @@ fn libraries_that_move_are_kept_in_one_place() {
         "its traits change between releases",
     );
     for folder in ["src/balance", "src/dns", "src/http", "src/cli"] {
-        forbid(folder, &[], &["toml::"], "TOML is read in config");
+        forbid(folder, &[], &["figment"], "figment lives in config/file.rs");
     }
+    forbid("src/config", &["src/config/file.rs"], &["figment::"], "figment lives in config/file.rs");
 }
 
 #[test]
