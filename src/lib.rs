@@ -58,6 +58,7 @@ pub mod clock;
 pub mod config;
 pub mod connections;
 pub mod dns;
+pub mod fetch;
 pub mod http;
 pub mod metrics;
 pub mod mirror;

@@ -23,7 +23,7 @@ use super::update::{Admin, Feed, Health};
 use super::view::Machine;
 
 /// Why a backend cannot be chosen.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Unavailable {
     /// Switched off.
     Off,
@@ -43,20 +43,23 @@ pub enum Unavailable {
     Suspect(Evidence),
 }
 
-/// Who may speak of a backend's health.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Who may speak of a backend's health; with what a check has to say. Shown as the reason of a state.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// Reports.
     Report,
     /// People.
     People,
+    /// Active checks.
+    Check(Arc<str>),
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::Report => "its report",
-            Self::People => "people",
+            Self::Report => "said its report",
+            Self::People => "said people",
+            Self::Check(reason) => reason,
         })
     }
 }
@@ -66,7 +69,7 @@ impl fmt::Display for Unavailable {
         match self {
             Self::Off => formatter.write_str("off"),
             Self::Draining => formatter.write_str("drain"),
-            Self::Down(origin) => write!(formatter, "down: said {origin}"),
+            Self::Down(origin) => write!(formatter, "down: {origin}"),
             Self::Silent(silence, expected) => {
                 write!(formatter, "out: {}", silence_words(*silence, *expected))
             }
@@ -92,6 +95,17 @@ pub fn span(duration: Duration) -> String {
     }
 }
 
+/// What active checks say of a backend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// Whether it passes.
+    pub health: Health,
+    /// What was checked and how it went, for people.
+    pub reason: Arc<str>,
+    /// Since when it passes, or does not.
+    pub since: Moment,
+}
+
 /// The truth about one machine, behind the engine's lock.
 pub struct Backend {
     pub plan: BackendPlan,
@@ -106,6 +120,10 @@ pub struct Backend {
     pub reported_health: Health,
     /// By people.
     pub mark: Option<Health>,
+    /// By active checks, if it is checked and there was a result.
+    pub checked: Option<Checked>,
+    /// What is in the way of the figures that we fetch of it.
+    pub scrape_trouble: Option<Arc<str>>,
     pub health_since: Moment,
     /// When it became known to us: from here on a new one has its time of grace.
     pub known_since: Moment,
@@ -143,6 +161,8 @@ impl Backend {
             admin_since: now,
             reported_health: Health::Up,
             mark: None,
+            checked: None,
+            scrape_trouble: None,
             health_since: now,
             known_since: now,
             last_report: None,
@@ -210,9 +230,12 @@ impl Backend {
 
     /// The worst of what anybody says, and who says it.
     pub fn health(&self) -> (Health, Option<Origin>) {
-        match (self.mark, self.reported_health) {
-            (Some(Health::Down), _) => (Health::Down, Some(Origin::People)),
-            (_, Health::Down) => (Health::Down, Some(Origin::Report)),
+        match (self.mark, &self.checked, self.reported_health) {
+            (Some(Health::Down), ..) => (Health::Down, Some(Origin::People)),
+            (_, Some(Checked { health: Health::Down, reason, .. }), _) => {
+                (Health::Down, Some(Origin::Check(Arc::clone(reason))))
+            }
+            (.., Health::Down) => (Health::Down, Some(Origin::Report)),
             _ => (Health::Up, None),
         }
     }
@@ -309,9 +332,15 @@ impl Backend {
             health: Stated {
                 value: health,
                 since: self.health_since,
-                reason: origin.map(|origin| format!("said {origin}")).unwrap_or_default(),
+                reason: origin.map(|origin| origin.to_string()).unwrap_or_default(),
             },
             mark: self.mark,
+            checked: self.checked.as_ref().map(|checked| Stated {
+                value: checked.health,
+                since: checked.since,
+                reason: checked.reason.to_string(),
+            }),
+            scrape_trouble: self.scrape_trouble.as_deref().map(str::to_owned),
             feed: Stated {
                 value: self.feed_for(self.expect, now),
                 since: self.feed_since,

@@ -4,6 +4,7 @@
 //! a query never does: it holds an `Arc<Farm>` and reads that farm's view. Nothing waits while the lock is held.
 
 mod carry;
+mod checks;
 mod durable;
 mod footing;
 mod hearsay;

@@ -37,6 +37,10 @@ pub struct BackendStatus {
     pub health: Stated<Health>,
     /// `V`: what people say, if they marked it.
     pub mark: Option<Health>,
+    /// What active checks say, if it is checked and there was a result.
+    pub checked: Option<Stated<Health>>,
+    /// What is in the way of the figures that we fetch of it; `None`: nothing, or none are fetched.
+    pub scrape_trouble: Option<String>,
     /// `i`: by the shortest `expect_update` of its farms.
     pub feed: Stated<Feed>,
     /// Everything reported.

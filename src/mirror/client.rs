@@ -11,21 +11,18 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1::{self, SendRequest};
+use http_body_util::Full;
+use hyper::Request;
+use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::Peer;
 use super::link::Trouble;
+use crate::fetch::{Broken, Connection, read};
 use crate::http::text::mirror::WHO;
 use crate::tls::{Authorities, connecting};
 
@@ -70,18 +67,6 @@ pub struct Client {
     open: Option<Connection>,
 }
 
-struct Connection {
-    sender: SendRequest<Full<Bytes>>,
-    /// The task that moves its octets.
-    task: AbortHandle,
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
 impl Client {
     /// One that is not connected yet; trusts peers over HTTPS that `authorities` or else the system vouch for, brings `key`
     /// and says that it is `name`.
@@ -107,12 +92,12 @@ impl Client {
             stream.map_err(|_| Trouble::Silent("no connection", CONNECT))?.map_err(Trouble::Connect)?;
         let _ = stream.set_nodelay(true);
         match &self.tls {
-            None => open(stream).await,
+            None => Ok(Connection::over(stream).await?),
             Some(Err(why)) => Err(Trouble::Connect(io::Error::other(why.clone()))),
             Some(Ok((connector, name))) => {
                 let secured = timeout(HANDSHAKE, connector.connect(name.clone(), stream)).await;
                 let secured = secured.map_err(|_| Trouble::Silent("no TLS handshake", HANDSHAKE))?;
-                open(secured.map_err(Trouble::Connect)?).await
+                Ok(Connection::over(secured.map_err(Trouble::Connect)?).await?)
             }
         }
     }
@@ -145,19 +130,20 @@ impl Client {
         form: Option<&str>,
     ) -> Result<Answer, Trouble> {
         let request = self.request(path, form)?;
-        let answer = async {
-            connection.sender.ready().await?;
-            connection.sender.send_request(request).await
-        };
-        let answer = timeout(ANSWER, answer).await;
-        let answer = answer.map_err(|_| Trouble::Silent("no answer", ANSWER))?.map_err(broken)?;
-        timeout(BODY, read(answer)).await.map_err(|_| Trouble::Silent("no end of its answer", BODY))?
+        let answer = timeout(ANSWER, connection.ask(request)).await;
+        let answer = answer.map_err(|_| Trouble::Silent("no answer", ANSWER))??;
+        let status = answer.status().as_u16();
+        let body = timeout(BODY, read(answer, MAX_ANSWER)).await;
+        let body = body.map_err(|_| Trouble::Silent("no end of its answer", BODY))??;
+        let text = String::from_utf8(body.into());
+        let text = text.map_err(|_| Trouble::Nonsense("its answer is not UTF-8".to_owned()))?;
+        Ok(Answer { status, text })
     }
 }
 
 impl Carry for Client {
     async fn ask(&mut self, path: &str, form: Option<String>) -> Result<Answer, Trouble> {
-        if let Some(mut connection) = self.open.take_if(|connection| !connection.sender.is_closed())
+        if let Some(mut connection) = self.open.take_if(|connection| !connection.is_closed())
             && let Ok(answer) = self.ask_once(&mut connection, path, form.as_deref()).await
         {
             self.open = Some(connection);
@@ -170,30 +156,11 @@ impl Carry for Client {
     }
 }
 
-async fn open<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> Result<Connection, Trouble> {
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    let task = tokio::spawn(async move {
-        // Whoever asks is told of the failure.
-        let _ = connection.await;
-    });
-    Ok(Connection { sender, task: task.abort_handle() })
-}
-
-async fn read(answer: Response<Incoming>) -> Result<Answer, Trouble> {
-    let status = answer.status().as_u16();
-    let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
-    let body = body.map_err(|error| match error.downcast::<LengthLimitError>() {
-        Ok(_) => Trouble::Nonsense(format!("its answer has more than {MAX_ANSWER} octets")),
-        Err(error) => Trouble::Connect(io::Error::other(error)),
-    })?;
-    let text = String::from_utf8(body.to_bytes().into());
-    let text = text.map_err(|_| Trouble::Nonsense("its answer is not UTF-8".to_owned()))?;
-    Ok(Answer { status, text })
-}
-
-fn broken(error: hyper::Error) -> Trouble {
-    if error.is_parse() {
-        return Trouble::Nonsense("its answer is not HTTP".to_owned());
+impl From<Broken> for Trouble {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Io(error) => Self::Connect(error),
+            nonsense @ (Broken::NotHttp | Broken::TooLong(_)) => Self::Nonsense(nonsense.to_string()),
+        }
     }
-    Trouble::Connect(io::Error::other(error))
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::super::algorithm::{MemberId, Observation};
+use super::super::backend::Backend;
 use super::super::load::Worked;
 use super::super::moment::Moment;
 use super::super::statistics::{MAX_KEPT, StatisticName, Statistics};
@@ -334,18 +335,31 @@ impl Truth {
         mark: Option<Health>,
         now: Moment,
     ) {
+        self.with_health(index, None, now, |backend| {
+            backend.reported_health = reported.unwrap_or(backend.reported_health);
+            backend.mark = mark.or(backend.mark);
+        });
+    }
+
+    /// Lets somebody speak of a backend's health and notes whether that changes it; `relief`: what to say if it is up now.
+    pub(super) fn with_health(
+        &mut self,
+        index: usize,
+        relief: Option<&str>,
+        now: Moment,
+        speak: impl FnOnce(&mut Backend),
+    ) {
         let backend = &mut self.backends[index];
         let (before, _) = backend.health();
-        backend.reported_health = reported.unwrap_or(backend.reported_health);
-        backend.mark = mark.or(backend.mark);
+        speak(backend);
         let (after, origin) = backend.health();
         if after == before {
             return;
         }
         backend.health_since = now;
         let subject = Subject::Backend(backend.plan.name.clone());
-        let why =
-            origin.map_or_else(|| "nobody says down any more".to_owned(), |origin| format!("said {origin}"));
+        let relief = relief.unwrap_or("nobody says down any more");
+        let why = origin.map_or_else(|| relief.to_owned(), |origin| origin.to_string());
         let (from, to) = (before.to_string(), after.to_string());
         self.changes.push(Change { subject, axis: "health", from, to, why });
         self.mark_farms_of(index);
