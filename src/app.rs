@@ -10,6 +10,7 @@ mod forward;
 mod listeners;
 mod memory;
 mod options;
+mod probe;
 mod reload;
 mod secure;
 mod sweeper;
@@ -34,6 +35,7 @@ use crate::dns::{Handler, ZoneError};
 use crate::http::{self, Readiness, State};
 use crate::metrics::Metrics;
 use crate::mirror::Mirror;
+use crate::probe::Probes;
 use crate::resolve;
 use crate::state::StateError;
 use crate::systemd::{self, Inherited};
@@ -116,6 +118,8 @@ pub struct Running {
     http: Vec<StreamListener>,
     agent: AgentChecks,
     hosts: JoinSet<()>,
+    probes: Probes,
+    _first_looks: Option<AbortOnDrop>,
     _sweeper: AbortOnDrop,
     memory: Option<Memory>,
     mirror: UnlinkOnDrop,
@@ -182,6 +186,7 @@ pub async fn start(config: Config, mut inherited: Inherited) -> Result<Running, 
     let sweeper = AbortOnDrop(tokio::spawn(sweep(Arc::clone(&parts.engine), clock)).abort_handle());
     let hosts = resolve::watch(hosts(&config), &parts.engine, clock);
     parts.mirror.follow(&mirror_options(&config), Some(&parts.readiness));
+    let (probes, first_looks) = probe::begin(&config, &parts).await;
     parts.readiness.done("listeners");
     let (lameduck, settings) = (config.shutdown.lameduck, reload::Settings::of(&config));
     let (mirror, closing) = (UnlinkOnDrop(Arc::clone(&parts.mirror)), JoinSet::new());
@@ -192,6 +197,8 @@ pub async fn start(config: Config, mut inherited: Inherited) -> Result<Running, 
         http,
         agent,
         hosts,
+        probes,
+        _first_looks: first_looks,
         _sweeper: sweeper,
         memory,
         mirror,
@@ -280,9 +287,11 @@ impl Running {
         }
         self.hosts = resolve::watch(hosts(&config), &self.parts.engine, self.parts.clock);
         self.parts.mirror.follow(&mirror_options(&config), None);
+        let (probes, _) = self.probes.follow(&config.probes).await;
         self.lameduck = config.shutdown.lameduck;
         log_changes(&reloaded.changes);
         let mut summary = reloaded.summary;
+        summary.extend(probes);
         summary.extend(self.settings.replace(&config));
         Ok(summary)
     }
@@ -305,6 +314,7 @@ impl Running {
         self.mirror.0.stop().await;
         while self.closing.join_next().await.is_some() {}
         self.hosts.abort_all();
+        drop(self.probes);
         if let Some(memory) = self.memory.take() {
             memory.close(&self.parts.engine, self.parts.clock).await;
         }

@@ -17,6 +17,8 @@
 //! http/         mod.rs the route table; text/ the original's protocol; access, metrics, readiness, the listener
 //! agent_check/  shares and states for HAProxy's own servers
 //! mirror/       to and from other Athenas
+//! probe/        what we find out ourselves: active checks, statistics fetched; plan.rs what to, check/, scrape/, pace.rs when
+//! fetch.rs      HTTP to others, for mirror and probe
 //! state/        durable decisions and warm statistics in a crash-safe file
 //! resolve.rs    backends by host name      systemd.rs  inherited sockets, notices      tls.rs  certificates
 //! metrics.rs    what the shells count      clock.rs    the one place that reads clocks
@@ -31,11 +33,13 @@
 //!   by a task of the runtime ([`dns::forward`]), answered on the socket that it came from. Nothing else waits for it.
 //! - Report: route, parsed to an [`balance::Update`], [`balance::Engine::apply`]: lock, check all, change, new view if
 //!   somebody came or went, `ok`. Decisions of people are on disk before that ([`state`]).
+//! - What cannot report is looked at: a task for each check and scrape ([`probe`]); figures go the way of a report, the
+//!   word of a check is an origin of health of its own.
 //! - Time: one sweeper sleeps until the next backend would be out. Reload: load all, check all, carry over by name, swap.
 //! - Text query and DNS call the same `choose`; they cannot disagree.
 //!
 //! Who may import whom, `tests/it/house.rs` holds: balance nobody; dns and http balance, metrics, clock and tls, never each
-//! other; config balance; app everybody.
+//! other; probe balance, metrics, clock, fetch and tls; config balance and the probes' plan; app everybody.
 //!
 //! # Glossary
 //!
@@ -48,7 +52,7 @@
 //!
 //! A rule: a file in `balance/algorithm` and a line in its table. A key of the configuration: `config/keys.rs`, its check, its
 //! field. A route: `http/mod.rs`. A command: a file in `cli`. A kind of answer: `dns/responder`. A code of the text protocol:
-//! `http/text/codes.rs`.
+//! `http/text/codes.rs`. A format of pages: a file in `probe/scrape`.
 
 pub mod agent_check;
 pub mod app;
@@ -62,6 +66,7 @@ pub mod fetch;
 pub mod http;
 pub mod metrics;
 pub mod mirror;
+pub mod probe;
 pub mod resolve;
 pub mod simulate;
 pub mod state;

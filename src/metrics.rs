@@ -11,8 +11,10 @@ use arc_swap::ArcSwap;
 use crate::balance::Moment;
 
 mod forward;
+mod probe;
 
 pub use forward::{ForwardMetrics, UpstreamMetrics};
+pub use probe::{ProbeMetrics, ProbeReason, ProbeState};
 
 /// Lines of a counter. A power of two; threads beyond share.
 const LINES: usize = 8;
@@ -64,6 +66,8 @@ pub struct Metrics {
     pub forward: ForwardMetrics,
     /// HAProxy's agent-checks.
     pub agent: AgentMetrics,
+    /// Backends that we look at ourselves.
+    pub probes: ProbeMetrics,
 }
 
 /// What DNS counts: each message received is counted under one transport and, unless dropped, under one outcome.

@@ -5,6 +5,8 @@
 //! there and no socket is touched. Nothing of TLS exists in memory until a certificate is configured. No key is ever
 //! printed: neither by [`Certificate`]'s `Debug` nor in an error.
 
+mod trust;
+
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,6 +20,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, InconsistentKeys, RootCertStore, ServerConfig};
 use rustls_platform_verifier::BuilderVerifierExt as _;
+pub use trust::Trust;
 
 /// Why a certificate cannot be used. Names the file; never holds what is in it.
 #[derive(Debug, thiserror::Error)]

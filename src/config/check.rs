@@ -11,6 +11,7 @@ mod farms;
 mod forward;
 mod members;
 mod mirror;
+mod probe;
 mod read;
 mod register;
 mod sections;
@@ -50,6 +51,7 @@ pub fn check(typed: &Typed) -> Result<Config, Problems> {
     let state_dir = check.state_dir(root);
     let (backends, hosts) = check.backends(root);
     let zone = zones.first().map_or("", |zone| zone.name.as_str());
+    let probes = check.probes(root, &backends);
     let farms = check.farms(root, &backends, zone, access.auto_register.is_some());
     let plan = Plan { backends, farms };
 
@@ -69,6 +71,7 @@ pub fn check(typed: &Typed) -> Result<Config, Problems> {
             forward,
             plan,
             hosts,
+            probes,
             log,
             shutdown,
             shown: effective(typed),

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use super::check::{farm_label, resolve};
 use super::document::quoted;
 use super::file::{Node, Origin, Shape, Typed};
+use super::keys::probe::OF_HTTP;
 use super::keys::{self, Kind, SECTIONS, Section};
 use super::path::written;
 
@@ -26,7 +27,17 @@ pub fn effective(typed: &Typed) -> String {
     for section in SECTIONS {
         match section.path {
             [] => show("", section, root, None),
-            ["farm_defaults"] => {}
+            ["farm_defaults"] | ["backend_defaults", _] => {}
+            ["backends", "*", part] => {
+                let defaults = root.get("backend_defaults").and_then(|defaults| defaults.get(part));
+                for (name, node) in root.get("backends").into_iter().flat_map(|backends| backends.entries()) {
+                    let own = node.get(part);
+                    if let Some(node) = own.or(defaults).filter(|_| is_in_force(own, defaults)) {
+                        let header = format!("[backends.{}.{part}]", written(name));
+                        show(&header, section, node, defaults.map(|defaults| (defaults, name)));
+                    }
+                }
+            }
             ["zones", _] => {
                 for zone in root.get("zones").into_iter().flat_map(|zones| zones.items()) {
                     show("[[zones]]", section, zone, None);
@@ -49,6 +60,14 @@ pub fn effective(typed: &Typed) -> String {
     shown
 }
 
+/// Whether a check or scrape has a type or format, its own or by default, other than "none".
+fn is_in_force(own: Option<Node<'_>>, defaults: Option<Node<'_>>) -> bool {
+    fn kind<'n>(node: Node<'n>) -> Option<Shape<'n>> {
+        Some(node.get("type").or_else(|| node.get("format"))?.shape())
+    }
+    own.and_then(kind).or_else(|| defaults.and_then(kind)).is_some_and(|kind| kind != Shape::Text("none"))
+}
+
 fn show(
     shown: &mut String,
     zone: &str,
@@ -60,7 +79,9 @@ fn show(
     if !header.is_empty() {
         let _ = write!(shown, "\n{header}\n");
     }
-    for key in section.keys {
+    let value = |key| node.get(key).or_else(|| defaults?.0.get(key)).map(|value| value.shape());
+    let is_tcp = section.path.last() == Some(&"check") && value("type") == Some(Shape::Text("tcp"));
+    for key in section.keys.iter().filter(|key| !is_tcp || !OF_HTTP.contains(&key.name)) {
         let inherited = || defaults.and_then(|(defaults, _)| defaults.get(key.name));
         let Some(value) = node.get(key.name).or_else(inherited) else {
             // Sections that people name have their defaults in the table alone.

@@ -9,6 +9,7 @@ mod cookie;
 mod dns;
 mod forward;
 mod mirror;
+pub mod probe;
 
 use crate::balance::algorithm;
 
@@ -294,6 +295,10 @@ pub static SECTIONS: &[Section] = &[
             key("refresh", Text, Is("\"30s\""), "A host name is resolved anew this often."),
         ],
     },
+    probe::CHECK,
+    probe::SCRAPE,
+    probe::CHECK_DEFAULTS,
+    probe::SCRAPE_DEFAULTS,
     Section {
         path: &["farms", "*"],
         header: "[farms.farm_one]",
@@ -316,7 +321,7 @@ pub static SECTIONS: &[Section] = &[
 
 /// Sections whose name people choose: their own defaults are not part of the built-in layer.
 pub fn is_named(section: &Section) -> bool {
-    section.path.last() == Some(&"*")
+    section.path.contains(&"*")
 }
 
 /// The section that stands at this path.
@@ -360,7 +365,10 @@ mod tests {
 
     #[test]
     fn what_may_stand_where_is_known() {
-        assert_eq!(words_below(&["backends", "x"]), ["address", "port", "refresh", "weight"]);
+        assert_eq!(
+            words_below(&["backends", "x"]),
+            ["address", "check", "port", "refresh", "scrape", "weight"]
+        );
         assert_eq!(words_below(&["backends"]), ["*"]);
         assert!(words_below(&[]).contains(&"dns") && words_below(&[]).contains(&"state_dir"));
     }

@@ -33,6 +33,7 @@ use ipnet::IpNet;
 
 use crate::balance::registration::Registration;
 use crate::balance::{Name, Plan};
+use crate::probe::plan::Probe;
 use crate::tls::{Authorities, Certificate};
 pub use check::parse_duration;
 use file::{Text, Typed};
@@ -66,6 +67,8 @@ pub struct Config {
     pub plan: Plan,
     /// Backends of the plan whose addresses come from a host name.
     pub hosts: Vec<Host>,
+    /// What to find out about backends of the plan by ourselves.
+    pub probes: Vec<Probe>,
     /// `[log]`
     pub log: Log,
     /// `[shutdown]`

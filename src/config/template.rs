@@ -18,7 +18,7 @@ pub fn template() -> String {
     let mut text = String::new();
     comment(&mut text, HEAD);
     for section in SECTIONS {
-        let optional = matches!(section.path, ["zones", _]);
+        let optional = matches!(section.path, ["zones", _] | ["backends", "*", _]);
         text.push('\n');
         if !section.about.is_empty() {
             comment(&mut text, section.about);
@@ -26,6 +26,10 @@ pub fn template() -> String {
         if !section.header.is_empty() {
             let mark = if optional { "#" } else { "" };
             let _ = writeln!(text, "{mark}{}", section.header);
+        }
+        if let ["backend_defaults", _] = section.path {
+            let _ = writeln!(text, "#interval = \"5s\"");
+            continue;
         }
         if section.path == ["farm_defaults"] {
             let _ = writeln!(text, "#expect_update = \"15s\"");

@@ -44,6 +44,10 @@ pub struct Backend<'a> {
     state: Stated<'a>,
     health: Stated<'a>,
     mark: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    check: Option<Stated<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scrape_trouble: Option<&'a str>,
     feed: Stated<'a>,
     statistics: BTreeMap<&'a str, f64>,
     weight: f64,
@@ -158,6 +162,8 @@ pub fn backend(status: &BackendStatus, now: Moment) -> Backend<'_> {
         state: stated(&status.admin),
         health: stated(&status.health),
         mark: status.mark.map(|mark| mark.word()),
+        check: status.checked.as_ref().map(stated),
+        scrape_trouble: status.scrape_trouble.as_deref(),
         feed: stated(&status.feed),
         statistics: status.statistics.iter().map(|(name, value)| (name.as_str(), value)).collect(),
         weight: status.weight,

@@ -4,6 +4,7 @@ mod agent;
 pub mod exposition;
 mod forward;
 mod mirror;
+mod probe;
 mod registration;
 
 use std::sync::Arc;
@@ -55,6 +56,7 @@ pub fn write(state: &State, now: Moment, dialect: Dialect) -> String {
     mirror::write(&state.metrics.mirror, &mut exposition);
     forward::write(&state.metrics.forward, &mut exposition);
     agent::write(&state.metrics.agent, &mut exposition);
+    probe::write(&state.metrics.probes, &mut exposition);
     let farms = state.engine.farm_statuses(now);
     write_farms(&farms, &mut exposition);
     write_members(&farms, &mut exposition);

@@ -76,6 +76,16 @@ story! {
 }
 
 story! {
+    checks_and_scrapes,
+    "[backends.a]\naddress = \"10.0.0.1\"\n[backends.a.check]\nrise = 0\n[backends.a.scrape]\ninterval = 5\n[backends.b]\naddress = \"10.0.0.2\"\n[backends.b.check]\ntype = \"tpc\"\nports = 1\n[backends.b.scrape]\nformat = \"html\"\n",
+    "[backends.a]\naddress = \"10.0.0.1\"\n[backends.a.check]\ntype = \"tcp\"\npath = \"/\"\ntimeout = \"0s\"\nspread = 2\n[backends.a.scrape]\nformat = \"prometheus\"\n",
+    "[backends.a]\naddress = \"10.0.0.1\"\nport = 80\n[backends.a.check]\ntype = \"http\"\nmethod = \"get\"\npath = \"http://10.0.0.1/x\"\nstatus = [\"2xx\", \"ok\", \"399-200\"]\nhost = \"a b\"\ntls = true\nauthorization = \"a\\nb\"\n",
+    "[backends.a]\naddress = \"10.0.0.1\"\nport = 80\n[backends.a.scrape]\nformat = \"prometheus\"\nmax_size = 0\npath = \"metrics\"\nstatistics = { L = \"a\", w = \"a\", \"x-y\" = \"a\", c = 5, d1 = \"a{b=~\\\"c\\\"}\", d2 = \"sum(rate(a))\", d3 = \"node-load\", d4 = \"a{b\" }\n",
+    "[backends.a]\naddress = \"10.0.0.1\"\nport = 80\n[backends.a.scrape]\nformat = \"nginx\"\nstatistics = { c = \"active\", q = \"max(requests)\" }\n[backends.b]\naddress = \"10.0.0.2\"\nport = 80\n[backends.b.scrape]\nformat = \"json\"\nstatistics = { c = \"a..b\" }\n[backends.c]\naddress = \"10.0.0.3\"\nport = 80\n[backends.c.scrape]\nformat = \"apache\"\nstatistics = \"BusyWorkers\"\n",
+    "[backends.a]\naddress = \"10.0.0.1\"\ncheck = \"tcp\"\n[backend_defaults.check]\ntype = \"none\"\nfall = 0\n[backend_defaults.scrape]\nstatistics = {}\nformat = \"json\"\nextra = 1\n",
+}
+
+story! {
     zones_and_files,
     "zone = \"a b.\"\nzone_file = \"missing.zone\"\nstate_dir = \"folder/file\"\n[dns]\ncookie_secret_file = \"short.secret\"\n",
     "zone = \"\"\nzone_file = \"folder\"\nstate_dir = \"\"\n[[zones]]\nzone_file = 5\n[[zones]]\nzone = \"b.\"\n[[zones]]\nzone = \"B\"\n",

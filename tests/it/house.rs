@@ -52,7 +52,15 @@ fn forbid(folder: &str, but: &[&str], words: &[&str], why: &str) {
 
 #[test]
 fn the_core_is_pure() {
-    let shells = ["crate::dns", "crate::http", "crate::config", "crate::app", "crate::cli", "crate::metrics"];
+    let shells = [
+        "crate::dns",
+        "crate::http",
+        "crate::config",
+        "crate::app",
+        "crate::cli",
+        "crate::metrics",
+        "crate::probe",
+    ];
     forbid("src/balance", &[], &shells, "balance knows nobody");
     let edges =
         ["std::net::Udp", "std::net::Tcp", "std::fs", "std::process", "std::thread", "std::env", "println!"];
@@ -67,17 +75,19 @@ fn the_shells_never_meet() {
     forbid(
         "src/dns",
         &[],
-        &[&["crate::http"][..], &others].concat(),
+        &[&["crate::http", "crate::probe"][..], &others].concat(),
         "dns imports balance, metrics, clock and tls",
     );
     forbid(
         "src/http",
         &[],
-        &[&["crate::dns"][..], &others].concat(),
+        &[&["crate::dns", "crate::probe"][..], &others].concat(),
         "http imports balance, metrics, clock and tls",
     );
     let all = ["crate::dns", "crate::http", "crate::app", "crate::cli", "crate::metrics"];
-    forbid("src/config", &[], &all, "config imports balance");
+    forbid("src/config", &[], &all, "config imports balance, and what probes are told");
+    let shells = [&["crate::dns", "crate::http", "crate::mirror"][..], &others].concat();
+    forbid("src/probe", &[], &shells, "probe imports balance, metrics, clock, fetch and tls");
     for folder in ["src/dns", "src/http", "src/config", "src/balance"] {
         forbid(folder, &[], &["crate::app"], "nobody imports app but the command line");
     }

@@ -22,6 +22,7 @@ mod life;
 mod mirror;
 mod mirror_tls;
 mod monitor;
+mod probe;
 mod proxies;
 mod readme;
 mod registration;

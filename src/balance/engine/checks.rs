@@ -66,8 +66,7 @@ mod tests {
         let names = ["app01", "app02"].map(|name| Name::parse(name).unwrap());
         let backend = |name: &Name| BackendPlan::new(name.clone(), vec!["10.0.0.1".parse().unwrap()]);
         let backends = names.iter().map(backend).collect();
-        let farm =
-            FarmPlan::new(Name::parse("one").unwrap(), names, algorithm::find("failover").unwrap());
+        let farm = FarmPlan::new(Name::parse("one").unwrap(), names, algorithm::find("failover").unwrap());
         let slow_start = Some(SlowStart { window: Duration::from_secs(100), aggression: 1.0 });
         Plan { backends, farms: vec![FarmPlan { slow_start, ..farm }] }
     }

@@ -58,7 +58,8 @@ impl Record<Phys> for Backend<'_> {
 }
 
 impl Backend<'_> {
-    /// Every axis that keeps it from being chosen, since when, and why; empty if none does.
+    /// Every axis that keeps it from being chosen, since when, and why, and what is in the way of its figures; empty if all is
+    /// well.
     pub fn why(&self) -> String {
         let BackendStatus { admin, health, feed, .. } = self.status;
         let mut reasons = Vec::new();
@@ -70,6 +71,9 @@ impl Backend<'_> {
         }
         if feed.value != Feed::In {
             reasons.push(because(feed));
+        }
+        if let Some(trouble) = &self.status.scrape_trouble {
+            reasons.push(trouble.clone());
         }
         if self.status.addresses.is_empty() {
             let host = self.status.host.as_deref().unwrap_or(NONE);
