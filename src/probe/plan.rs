@@ -23,9 +23,9 @@ pub struct Probe {
 /// When to look.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pace {
-    /// From the beginning of one look to that of the next; longer than 0.
+    /// From the beginning of one look to that of the next, which waits for the end of one that takes longer; longer than 0.
     pub interval: Duration,
-    /// One look takes no longer than this; longer than 0, at most the interval.
+    /// One look takes no longer than this; longer than 0.
     pub timeout: Duration,
     /// By which part of it an interval is longer or shorter, drawn anew each time: 0 to 0.5.
     pub spread: f64,

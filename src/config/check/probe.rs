@@ -183,7 +183,7 @@ impl<'a> Check<'a> {
         let interval = section.get("interval").map(|node| self.span(node)).unwrap_or_default();
         let timeout = section.get("timeout").map(|node| self.span(node)).unwrap_or_default();
         let spread = section.get("spread").map_or(0.0, |node| self.number(node, 0.0..=0.5));
-        Pace { interval, timeout: timeout.min(interval), spread }
+        Pace { interval, timeout, spread }
     }
 
     fn target(&mut self, section: Section<'a>, plan: &BackendPlan) -> Target {

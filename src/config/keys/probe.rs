@@ -8,8 +8,7 @@ use super::{Key, Section, key};
 pub const OF_HTTP: [&str; 4] = ["method", "path", "status", "authorization"];
 
 const INTERVAL: Key = key("interval", Text, Is("\"5s\""), "From one look to the next.");
-const TIMEOUT: Key =
-    key("timeout", Text, Is("\"2s\""), "One look takes no longer than this, nor than the interval.");
+const TIMEOUT: Key = key("timeout", Text, Is("\"2s\""), "One look takes no longer than this.");
 const SPREAD: Key = key(
     "spread",
     Scalar,
