@@ -287,11 +287,10 @@ impl Running {
         }
         self.hosts = resolve::watch(hosts(&config), &self.parts.engine, self.parts.clock);
         self.parts.mirror.follow(&mirror_options(&config), None);
-        let (probes, _) = self.probes.follow(&config.probes).await;
         self.lameduck = config.shutdown.lameduck;
         log_changes(&reloaded.changes);
         let mut summary = reloaded.summary;
-        summary.extend(probes);
+        summary.extend(self.probes.follow(&config.probes).await.0);
         summary.extend(self.settings.replace(&config));
         Ok(summary)
     }
