@@ -138,6 +138,16 @@ impl Bank {
         self.modes.iter().enumerate().map(part).sum()
     }
 
+    /// A member's capacity, with that of a member of weight 1 that is like the rest as 1. It is what members are compared
+    /// by: of those that are alike it is the same to the last bit, whenever they reported.
+    pub fn relative(&self, member: &Member, pool: &Sums) -> f64 {
+        let shared = shared_rate(pool, self.delay, self.knee, self.gain);
+        if self.modes[0] >= 1.0 || shared <= 0.0 {
+            return member.weight;
+        }
+        self.rate(member, pool) / shared
+    }
+
     /// Whether nothing was judged yet.
     pub fn is_new(&self) -> bool {
         self.judged == 0.0
@@ -226,7 +236,15 @@ impl Bank {
             } else {
                 this
             };
-            self.gain = (mean * self.raise()).max(least_gain);
+            let gain = mean * self.raise();
+            self.gain = gain.max(least_gain);
+            if gain < least_gain {
+                // Loads don't follow answers, so answers say nothing of capacities: whoever got more would look faster
+                // and get all.
+                self.modes = std::array::from_fn(|mode| if mode == 0 { 1.0 } else { 0.0 });
+                self.mode = 0;
+                return;
+            }
         }
 
         let best = least_of(&self.mode_errors);

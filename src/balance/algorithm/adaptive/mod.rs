@@ -35,7 +35,8 @@
 //! Limits: it must see reports that answers have to do with. Loads that answers do not move are followed only so far
 //! that nobody gets more than about his share of an interval on top of it. A member that always says it is idle
 //! looks like a fast one: it gets up to 16 times what others get, where a rule that learns nothing gives it a few times
-//! as much. Not when: reports' numbers mean nothing; then
+//! as much. Where loads never change at all and many answers lie between two reports, whoever got more looks faster, and
+//! in the end gets all. Not when: reports' numbers mean nothing; then
 //! `round-robin` does better.
 
 mod bank;

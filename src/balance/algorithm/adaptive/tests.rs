@@ -214,6 +214,25 @@ fn a_backend_that_restarts_counts_from_0_and_is_not_taken_for_a_fast_one() {
 }
 
 #[test]
+fn loads_that_never_change_leave_everybody_his_share_where_reports_come_thick() {
+    for (every, members) in [(1, 2), (1, 4), (5, 2), (5, 4)] {
+        let mut stage = Stage::new(&vec![1.0; members], Params::default());
+        let mut seen = vec![0; members];
+        for turn in 0..4000 {
+            stage.now += 1.0;
+            let chosen = stage.choose();
+            seen[chosen] += usize::from(turn >= 2000);
+            if turn % every == 0 {
+                (0..members).for_each(|place| stage.report(place, 2.0));
+            }
+        }
+        let fair = 2000 / members;
+        let near = |count: &usize| (fair * 3 / 4..fair * 5 / 4).contains(count);
+        assert!(seen.iter().all(near), "a report every {every}: {seen:?}");
+    }
+}
+
+#[test]
 fn unequal_machines_are_found_out() {
     let mut stage = Stage::new(&[1.0; 4], Params::default());
     steady(&mut stage, &[2.0, 2.0, 6.0, 6.0], 1.0, 1.0, 0.0, 400);

@@ -75,7 +75,8 @@ impl Learner {
             rate => rate,
         };
         // Before any capacity is known answers are counted by weight.
-        let factor = if rate > 0.0 { rate.powf(-1.0 / STEEPNESS) } else { 1.0 / member.weight };
+        let relative = self.bank.relative(member, &self.pool);
+        let factor = if rate > 0.0 { relative.powf(-1.0 / STEEPNESS) } else { 1.0 / member.weight };
         let load = (load, self.drive.knee.get());
         self.slab.set(index, rate * member.part, factor / member.part, load, answers, now);
     }
