@@ -72,6 +72,8 @@ pub struct Bank {
     /// The same for the other knee and the delay that drives.
     other: [f64; GAINS.len()],
     mode_errors: [f64; MODES],
+    /// The same for no hypothesis at all: that a load stays what it was, whatever comes.
+    still: f64,
     judged: f64,
     /// Arrivals in an interval, averaged.
     arrivals: f64,
@@ -94,6 +96,7 @@ impl Bank {
             errors: [[0.0; GAINS.len()]; DELAYS.len()],
             other: [0.0; GAINS.len()],
             mode_errors: [0.0; MODES],
+            still: 0.0,
             judged: 0.0,
             arrivals: 0.0,
             knee: 1,
@@ -195,6 +198,8 @@ impl Bank {
             let rate = rate_in(mode, member, shared, self.delay, self.knee, self.gain);
             *mean += (error(rate, self.delay, self.knee, self.gain) - *mean) * step;
         }
+        let still = ((before - after) * (before - after) * noise).min(MOST_ERROR);
+        self.still += (still - self.still) * step;
         self.wait -= 1;
         if self.wait > 0 {
             return false;
@@ -239,15 +244,14 @@ impl Bank {
             let gain = mean * self.raise();
             self.gain = gain.max(least_gain);
             if gain < least_gain {
-                // Loads don't follow answers, so answers say nothing of capacities: whoever got more would look faster
-                // and get all.
-                self.modes = std::array::from_fn(|mode| if mode == 0 { 1.0 } else { 0.0 });
-                self.mode = 0;
-                return;
+                return self.take_for_alike();
             }
         }
 
         let best = least_of(&self.mode_errors);
+        if self.still <= best {
+            return self.take_for_alike();
+        }
         let power = 0.5 * MODE_CANDOUR * (self.judged / MODE_RECENT).min(MEMORY);
         let likely = |mode: usize| MODE_PRIOR[mode] * (self.mode_errors[mode].max(TINY) / best).powf(-power);
         let likely: [f64; MODES] = std::array::from_fn(likely);
@@ -255,6 +259,13 @@ impl Bank {
         self.modes = likely.map(|likely| likely / sum);
         let best = (0..MODES).max_by(|&one, &other| likely[one].total_cmp(&likely[other]));
         self.mode = best.unwrap_or(0);
+    }
+
+    /// Loads don't follow answers, or stay what they are whatever comes. So answers say nothing of capacities: whoever got
+    /// more would look faster, and in the end get all.
+    fn take_for_alike(&mut self) {
+        self.modes = std::array::from_fn(|mode| if mode == 0 { 1.0 } else { 0.0 });
+        self.mode = 0;
     }
 
     /// What the gain that predicts best is multiplied by, to choose by it.
@@ -279,6 +290,7 @@ impl Bank {
         self.errors.iter_mut().for_each(rescale);
         rescale(&mut self.other);
         self.mode_errors = self.mode_errors.map(|error| error * factor);
+        self.still *= factor;
         // The knee that drives stays what it is, if it is still on the grid; else the other one, which is, takes over.
         let knee = moved(self.knee, KNEES.len(), -powers / 2);
         if knee == self.knee {
@@ -387,6 +399,7 @@ mod tests {
             let mut bank = Bank::new(None);
             bank.judged = MEMORY;
             bank.mode_errors = [1.0; MODES];
+            bank.still = 2.0;
             bank.errors = errors.map(|error| [error; GAINS.len()]);
             bank.other = bank.errors[0];
             bank.weigh(0.1, 1.0);

@@ -35,9 +35,9 @@
 //! Limits: it must see reports that answers have to do with. Loads that answers do not move are followed only so far
 //! that nobody gets more than about his share of an interval on top of it. A member that always says it is idle
 //! looks like a fast one: it gets up to 16 times what others get, where a rule that learns nothing gives it a few times
-//! as much. Where loads never change at all and many answers lie between two reports, whoever got more looks faster, and
-//! in the end gets all. Not when: reports' numbers mean nothing; then
-//! `round-robin` does better.
+//! as much. In a farm that is all but idle what little loads say is about chance: the busiest member may get some times
+//! its share there, until its load tells. Loads that stay the same whatever comes say nothing of capacities, and
+//! everybody gets his share. Not when: reports' numbers mean nothing otherwise; then `round-robin` does better.
 
 mod bank;
 mod fluid;
