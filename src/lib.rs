@@ -19,6 +19,7 @@
 //! mirror/       to and from other Athenas
 //! probe/        what we find out ourselves: active checks, statistics fetched; plan.rs what to, check/, scrape/, pace.rs when
 //! fetch.rs      HTTP to others, for mirror and probe
+//! simulate/     what would happen: the real engine under a virtual clock
 //! state/        durable decisions and warm statistics in a crash-safe file
 //! resolve.rs    backends by host name      systemd.rs  inherited sockets, notices      tls.rs  certificates
 //! metrics.rs    what the shells count      clock.rs    the one place that reads clocks
