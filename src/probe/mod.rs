@@ -5,7 +5,7 @@
 //! server and not with the first query. A backend that was not looked at yet counts as it would without us; the first result
 //! of a check counts at once, and `/readyz` waits for the first results, for a while only. DNS does not wait.
 //!
-//! Each look has a task of its own, which one slow backend holds up and nobody else's, at a [pace](pace) that spreads them. A
+//! Each look has a task of its own, which one slow backend holds up and nobody else's, at a [pace] that spreads them. A
 //! reload leaves alone what stays the same; a check that changes keeps its verdict; one that goes takes back what it said.
 //!
 //! | room | what lives there |

@@ -1,8 +1,9 @@
 //! Statistics fetched from a page of the backend, for those who cannot report: pull beside push.
 //!
-//! What is fetched goes the way of any report ([`Engine::apply`]), so a page that answers is a sign of life, and one that
-//! does not is silence, which `expect_update` makes out. A page counts as a whole: where one number that was asked for is
-//! missing or none, nothing of it is taken, because what it had before would go on looking fresh.
+//! What is fetched goes the way of any report ([`Engine::apply`](crate::balance::Engine::apply)), so a page that answers is
+//! a sign of life, and one that does not is silence, which `expect_update` makes out. A page counts as a whole: where one
+//! number that was asked for is missing or none, nothing of it is taken, because what it had before would go on looking
+//! fresh.
 //!
 //! Other Athenas are not told: each has the same configuration and fetches for itself, so that one of them that cannot reach
 //! a backend does not make the others believe what it last saw.
