@@ -11,6 +11,7 @@ use tracing::error;
 
 use super::{Parts, StartError};
 use crate::balance::random::SplitMix;
+use crate::balance::repeat::Repeats;
 use crate::dns::udp::{self, Udp};
 use crate::dns::wire::Wire;
 use crate::http;
@@ -86,7 +87,12 @@ impl DnsListener {
     /// Starts to answer. Only the first call does.
     pub fn spawn(&mut self, parts: &Parts) -> Result<(), StartError> {
         if let Some(udp) = self.udp.take() {
-            let wire = || Wire::new(Arc::clone(&parts.handler), SplitMix::from_system());
+            // Where threads take turns, the same packet may come to another one.
+            let common = udp.is_shared().then(Arc::<Repeats>::default);
+            let wire = || {
+                let repeats = common.clone().unwrap_or_default();
+                Wire::new(Arc::clone(&parts.handler), SplitMix::from_system(), repeats)
+            };
             self.answering = Some(udp.spawn(wire, &parts.metrics, parts.clock)?);
         }
         if let Some(tcp) = self.tcp.take() {

@@ -16,6 +16,7 @@ use std::time::Duration;
 use super::algorithm::{MemberId, Pick, Select};
 use super::farm::{Ask, Farm};
 use super::moment::Moment;
+use super::note::Note;
 use super::random::{Random, SplitMix, hash_key, mix};
 use super::view::View;
 
@@ -28,43 +29,6 @@ const DRAWS: u64 = 4;
 /// What stands in front of labels.
 const PREFIX: &[u8] = b"again.";
 
-/// A slot: tag (23 bits), whether it was followed (1), time (20), member + 1 (20); 0 is empty.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Note(u64);
-
-const MEMBER_BITS: u32 = 20;
-const TIME_BITS: u32 = 20;
-const FOLLOWED: u64 = 1 << (MEMBER_BITS + TIME_BITS);
-const TAG: u64 = !(FOLLOWED | (FOLLOWED - 1));
-/// Nanoseconds in a unit of time, as a power of two: 17 ms, so that the time comes round after five hours.
-const UNIT: u32 = 24;
-/// Threads read the clock before they come here, so a note may be a little younger than whoever reads it.
-const AHEAD: u64 = 64;
-
-impl Note {
-    /// Of a member whose place fits; those beyond a million are not remembered.
-    fn new(hash: u64, member: MemberId, now: Moment) -> Option<Self> {
-        let member = u64::from(member.0) + 1;
-        let time = now.nanos() >> UNIT & ((1 << TIME_BITS) - 1);
-        (member < 1 << MEMBER_BITS).then_some(Self(hash & TAG | time << MEMBER_BITS | member))
-    }
-
-    fn member(self) -> MemberId {
-        MemberId((self.0 & ((1 << MEMBER_BITS) - 1)) as u32 - 1)
-    }
-
-    fn is_followed(self) -> bool {
-        self.0 & FOLLOWED != 0
-    }
-
-    /// Whether it is about these labels and no older than [`MEMORY`].
-    fn is_about(self, hash: u64, now: Moment) -> bool {
-        let mask = (1 << TIME_BITS) - 1;
-        let age = (now.nanos() >> UNIT).wrapping_sub(self.0 >> MEMBER_BITS).wrapping_add(AHEAD) & mask;
-        self.0 != 0 && (self.0 ^ hash) & TAG == 0 && age <= AHEAD + (MEMORY.as_nanos() as u64 >> UNIT)
-    }
-}
-
 /// What an `again` follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct First {
@@ -76,11 +40,11 @@ pub(super) struct First {
 
 /// Marks a note as followed, if it is about these labels, and gives it.
 fn follow(slot: &AtomicU64, hash: u64, now: Moment) -> Option<First> {
-    let note = Note(slot.load(Relaxed));
-    if !note.is_about(hash, now) {
+    let note = Note::from_bits(slot.load(Relaxed));
+    if !note.is_about(hash, MEMORY, now) {
         return None;
     }
-    let mark = || slot.compare_exchange(note.0, note.0 | FOLLOWED, Relaxed, Relaxed).is_ok();
+    let mark = || slot.compare_exchange(note.bits(), note.followed().bits(), Relaxed, Relaxed).is_ok();
     Some(First { member: note.member(), is_news: !note.is_followed() && mark() })
 }
 
@@ -107,7 +71,7 @@ impl Recent {
     /// Notes who was given.
     fn note(&self, hash: u64, member: MemberId, now: Moment) {
         if let Some(note) = Note::new(hash, member, now) {
-            self.slot(hash).store(note.0, Relaxed);
+            self.slot(hash).store(note.bits(), Relaxed);
         }
     }
 
@@ -133,7 +97,7 @@ pub(super) struct Last(AtomicU64);
 impl Last {
     #[inline]
     pub(super) fn note(&self, member: MemberId, now: Moment) {
-        self.0.store(Note::new(0, member, now).map_or(0, |note| note.0), Relaxed);
+        self.0.store(Note::new(0, member, now).map_or(0, Note::bits), Relaxed);
     }
 
     /// Forgets it: members may have other places now.
@@ -248,12 +212,5 @@ mod tests {
         hashes.sort_unstable();
         hashes.dedup();
         assert_eq!(hashes.len(), 7);
-    }
-
-    #[test]
-    fn members_beyond_a_million_are_not_remembered_wrongly() {
-        assert!(Note::new(1 << 60, MemberId((1 << MEMBER_BITS) - 1), at(0)).is_none());
-        let note = Note::new(u64::MAX, MemberId((1 << MEMBER_BITS) - 2), at(0)).unwrap();
-        assert_eq!((note.member().0, note.is_followed()), ((1 << MEMBER_BITS) - 2, false));
     }
 }

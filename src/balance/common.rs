@@ -18,6 +18,8 @@ pub(super) struct Common {
     pub(super) keys: ArcSwap<TokenKeys>,
     pub(super) tokens: TokenCounters,
     pub(super) recent: Recent,
+    /// Packets that came once more and were given the same member.
+    pub(super) repeats: AtomicU64,
     farms: ArcSwap<HashMap<Name, Weak<Farm>>>,
     /// Whether a query left word for the engine.
     has_word: AtomicBool,

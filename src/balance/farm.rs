@@ -16,6 +16,7 @@ use super::moment::Moment;
 use super::name::Name;
 use super::plan::Fallback;
 use super::random::Random;
+use super::repeat::Packet;
 use super::sticky::Stick;
 use super::view::{Family, Machine, Seat, View, ViewSource};
 
@@ -31,14 +32,22 @@ pub struct Ask<'a> {
     pub stick: Stick<'a>,
     /// Whether it is `again.LABELS.farm`: the member that was given for these labels a moment ago has failed.
     pub again: bool,
+    /// The packet that it came in, where packets get lost: the same one once more is the same request.
+    pub packet: Option<Packet<'a>>,
     /// When.
     pub now: Moment,
 }
 
 impl Ask<'_> {
+    /// Who was given for the same packet a moment ago.
+    #[inline]
+    fn given(&self) -> Option<MemberId> {
+        self.packet.as_ref()?.given(self.now)
+    }
+
     /// For a member with any address, without a key.
     pub fn any(now: Moment) -> Self {
-        Self { family: None, key: &[], stick: Stick::No, again: false, now }
+        Self { family: None, key: &[], stick: Stick::No, again: false, packet: None, now }
     }
 }
 
@@ -73,6 +82,16 @@ pub enum Choice {
     NoAddress,
     /// Nobody is left.
     Nobody,
+}
+
+impl Choice {
+    /// The member that was chosen, with its view.
+    fn into_first(self) -> Option<(Guard<Arc<View>>, MemberId)> {
+        match self {
+            Self::Member(Chosen { view, first, .. }) => Some((view, first)),
+            _ => None,
+        }
+    }
 }
 
 /// Why there is no member to give, though the view has some.
@@ -159,6 +178,11 @@ impl Farm {
 
     /// The same, with up to `most` different members, best first. Only the first of them is counted as chosen.
     pub fn choose_several(&self, ask: &Ask<'_>, most: usize, random: &mut dyn Random) -> Choice {
+        if let Some(member) = ask.given()
+            && let Some(choice) = self.repeat(member, ask, most, random)
+        {
+            return choice;
+        }
         self.choose_in(self.view(), ask, most, random)
     }
 
@@ -174,11 +198,16 @@ impl Farm {
         random: &mut dyn Random,
         take: impl FnOnce(&Seat) -> R,
     ) -> Option<R> {
+        if let Some(member) = ask.given()
+            && let Some(choice) = self.repeat(member, ask, 1, random)
+        {
+            return choice.into_first().map(|(view, first)| take(view.seat(first)));
+        }
         match (&ask.stick, &view.source) {
-            (Stick::Token(_) | Stick::Failed(_), _) => match self.choose_by_token(ask, 1, random) {
-                Choice::Member(chosen) => Some(take(chosen.view.seat(chosen.first))),
-                _ => None,
-            },
+            (Stick::Token(_) | Stick::Failed(_), _) => {
+                let (view, first) = self.choose_by_token(ask, 1, random).into_first()?;
+                Some(take(view.seat(first)))
+            }
             (_, ViewSource::Members) => {
                 let member = self.choose_one(view, ask, random).ok()?;
                 Some(take(view.seat(member)))
@@ -311,6 +340,9 @@ impl Farm {
     #[inline(always)]
     fn note(&self, view: &View, member: MemberId, ask: &Ask<'_>) {
         view.seat(member).count();
+        if let Some(packet) = &ask.packet {
+            packet.note(member, ask.now);
+        }
         // After the count, which would wait for what this writes.
         self.remember(view, ask, member);
     }
@@ -329,7 +361,7 @@ impl Farm {
     }
 
     #[inline(always)]
-    fn with_spares(
+    pub(super) fn with_spares(
         &self,
         view: Guard<Arc<View>>,
         first: MemberId,

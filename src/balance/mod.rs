@@ -17,6 +17,8 @@
 //! | [`algorithm`] | the rules, one file each |
 //! | [`token`], [`sticky`] | sticky tokens and KEYs, and who is given for them |
 //! | [`again`], [`suspicion`] | second tries, and what they say of a member |
+//! | [`repeat`] | the same packet once more |
+//! | [`note`] | what both remember |
 //! | [`registration`] | backends that nobody configured, and the patterns that let them in |
 //! | [`common`] | what the farms of an engine share |
 //! | [`damper`] | shares as weights that do not twitch |
@@ -34,9 +36,11 @@ pub mod gauge;
 pub mod load;
 pub mod moment;
 pub mod name;
+mod note;
 pub mod plan;
 pub mod random;
 pub mod registration;
+pub mod repeat;
 pub mod sight;
 pub mod slot;
 pub mod statistics;

@@ -30,12 +30,23 @@ pub fn mix(mut value: u64) -> u64 {
 /// eight octets a step, each folded by a multiplication to 128 bits. Not for secrets.
 #[inline]
 pub fn hash_key(seed: u64, key: &[u8]) -> u64 {
+    hash_words(seed, key, lower)
+}
+
+/// Hashes octets, each bit of them, in the same way. Not for secrets.
+#[inline]
+pub fn hash_octets(seed: u64, octets: &[u8]) -> u64 {
+    hash_words(seed, octets, |word| word)
+}
+
+#[inline(always)]
+fn hash_words(seed: u64, octets: &[u8], read: impl Fn(u64) -> u64) -> u64 {
     let fold = |hash: u64, word: u64| {
-        let product = u128::from(hash ^ lower(word)) * u128::from(0xd1b5_4a32_d192_ed03_u64);
+        let product = u128::from(hash ^ read(word)) * u128::from(0xd1b5_4a32_d192_ed03_u64);
         (product >> 64) as u64 ^ product as u64
     };
-    let (words, rest) = key.as_chunks::<8>();
-    let begun = seed ^ (key.len() as u64).wrapping_mul(GOLDEN);
+    let (words, rest) = octets.as_chunks::<8>();
+    let begun = seed ^ (octets.len() as u64).wrapping_mul(GOLDEN);
     let hash = words.iter().fold(begun, |hash, word| fold(hash, u64::from_le_bytes(*word)));
     let last = rest.iter().rev().fold(0, |word, &octet| word << 8 | u64::from(octet));
     mix(fold(hash, last))
@@ -103,6 +114,7 @@ mod tests {
         let long = b"Session-42.of.somebody";
         assert_eq!(hash_key(1, long), hash_key(1, &long.to_ascii_uppercase()));
         assert_ne!(hash_key(1, long), hash_key(2, long));
+        assert_ne!(hash_octets(1, long), hash_octets(1, &long.to_ascii_uppercase()));
         let mut seen = std::collections::HashSet::new();
         assert!((0..=long.len()).all(|end| seen.insert(hash_key(1, &long[..end]))), "each octet counts");
         assert!(seen.insert(hash_key(1, b"Session-42.of.somebody\0")), "and so does a zero at the end");

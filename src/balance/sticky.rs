@@ -191,11 +191,11 @@ impl View {
         self.machine(member).address(ask.family).map(|_| member)
     }
 
-    fn holds(&self, member: MemberId) -> bool {
+    pub(super) fn holds(&self, member: MemberId) -> bool {
         self.standing[member.0 as usize] != Standing::Gone
     }
 
-    fn is_candidate(&self, member: MemberId) -> bool {
+    pub(super) fn is_candidate(&self, member: MemberId) -> bool {
         self.standing[member.0 as usize] == Standing::Candidate
     }
 

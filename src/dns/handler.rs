@@ -14,6 +14,7 @@ use hickory_proto::rr::{DNSClass, RData, Record, RecordType};
 
 use crate::balance::damper::Damper;
 use crate::balance::random::Random;
+use crate::balance::repeat::{Packet, Repeats};
 use crate::balance::{Engine, Moment};
 use crate::metrics::{DnsMetrics, Metrics};
 
@@ -36,6 +37,8 @@ pub struct Handler {
     metrics: Arc<Metrics>,
     authority: ArcSwap<Authority>,
     damper: Damper,
+    /// Packets that went this way.
+    repeats: Repeats,
     /// The cookie secret for configurations without one.
     drawn: [u8; 16],
     /// Queries seen, to log one in so many.
@@ -63,6 +66,7 @@ impl Handler {
             metrics,
             authority,
             damper: Damper::new(responder::STEPS),
+            repeats: Repeats::default(),
             drawn,
             seen: AtomicU64::new(0),
         })
@@ -129,7 +133,8 @@ impl Handler {
             return Begun::Nothing;
         };
         let authority = self.authority.load();
-        let call = Call::new(self, &authority, &query, client.ip(), transport, now, may_wait);
+        let mut call = Call::new(self, &authority, &query, client.ip(), transport, now, may_wait);
+        call.packet = (transport == Transport::Udp).then(|| self.repeats.packet(client, message));
         let mut outcome = call.outcome(random);
         if let Some(wanted) = outcome.wanted.take() {
             match call.put_aside(message, client, &authority, outcome, wanted) {
@@ -150,6 +155,8 @@ struct Call<'a> {
     client: IpAddr,
     transport: Transport,
     now: Moment,
+    /// What it came in, where that may come once more.
+    packet: Option<Packet<'a>>,
     /// Who is asked for this client's names that are not ours; `None`: nobody.
     forwarder: Option<&'a Arc<Forwarder>>,
 }
@@ -201,7 +208,7 @@ impl<'a> Call<'a> {
         let client = client.to_canonical();
         let forwarder = authority.options.forward.as_ref();
         let forwarder = forwarder.filter(|forwarder| may_wait && forwarder.allows(client));
-        Self { handler, authority, query, client, transport, now, forwarder }
+        Self { handler, authority, query, client, transport, now, packet: None, forwarder }
     }
 
     fn outcome(&self, random: &mut dyn Random) -> Outcome {
@@ -240,7 +247,7 @@ impl<'a> Call<'a> {
         let wire = question.name.to_ascii_lowercase();
         // RFC 7871, 7.1.2: a prefix of length 0 asks not to be told apart.
         let subnet = self.subnet().filter(|subnet| subnet.prefix > 0).map(|subnet| subnet.address);
-        let asked = Asked { name, wire: &wire, kind, subnet, now: self.now };
+        let asked = Asked { name, wire: &wire, kind, subnet, packet: self.packet, now: self.now };
         let responder = Responder {
             zones: &self.authority.zones,
             engine: &self.handler.engine,

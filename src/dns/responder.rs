@@ -13,6 +13,7 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use crate::balance::damper::Damper;
 use crate::balance::random::Random;
+use crate::balance::repeat::Packet;
 use crate::balance::view::Machine;
 use crate::balance::{self, Engine, Moment};
 
@@ -38,6 +39,8 @@ pub struct Asked<'a> {
     pub kind: RecordType,
     /// The client's network, where it may be the key of a hashing rule.
     pub subnet: Option<&'a [u8]>,
+    /// The packet that it came in, if it may come once more.
+    pub packet: Option<Packet<'a>>,
     /// When.
     pub now: Moment,
 }

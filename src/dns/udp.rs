@@ -167,6 +167,11 @@ impl Udp {
         Ok(udp)
     }
 
+    /// Whether all threads wait on the same sockets.
+    pub fn is_shared(&self) -> bool {
+        self.shared
+    }
+
     fn empty(threads: usize) -> Self {
         let threads = match threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),

@@ -26,6 +26,7 @@ use super::udp::{Answer, Place, Reply, Way};
 use super::zone::{Form, Found, Zones};
 use super::{Options, name};
 use crate::balance::random::SplitMix;
+use crate::balance::repeat::Repeats;
 use crate::balance::token::Mode;
 use crate::balance::{Ask, Family, Moment, Stick};
 use sights::Sights;
@@ -39,6 +40,7 @@ const IN: u16 = 1;
 pub struct Wire {
     handler: Arc<Handler>,
     random: SplitMix,
+    repeats: Arc<Repeats>,
     /// Configuration in force, kept for one batch.
     authority: Option<Guard<Arc<Authority>>>,
     /// Its farms.
@@ -57,10 +59,11 @@ struct Counts {
 }
 
 impl Wire {
-    /// Answers in `handler`'s name; `random` draws ties and weighted choices.
-    pub fn new(handler: Arc<Handler>, random: SplitMix) -> Self {
+    /// Answers in `handler`'s name; `random` draws ties and weighted choices. `repeats` knows the same packet again: the
+    /// thread's own, or that of all threads which take turns on the same sockets.
+    pub fn new(handler: Arc<Handler>, random: SplitMix, repeats: Arc<Repeats>) -> Self {
         let (sights, counts) = Default::default();
-        Self { handler, random, authority: None, sights, counts, later: None }
+        Self { handler, random, repeats, authority: None, sights, counts, later: None }
     }
 
     /// Takes the configuration in force for this batch, if that has not been done.
@@ -83,7 +86,9 @@ impl Wire {
         now: Moment,
     ) -> Option<usize> {
         self.begin();
-        let Self { random, authority: Some(authority), sights, counts, .. } = self else { return None };
+        let Self { random, repeats, authority: Some(authority), sights, counts, .. } = self else {
+            return None;
+        };
         let query = Query::read(&place[..length]).filter(|query| query.fault.is_none())?;
         let question = query.question?;
         let family = match (question.class, question.kind) {
@@ -123,7 +128,8 @@ impl Wire {
             subnet.filter(|subnet| labels.is_empty() && subnet.prefix > 0 && view.algorithm().sees_key);
         let key = subnet_key.map_or(labels, |subnet| subnet.address);
         let ttl = view.ttl();
-        let ask = Ask { family: Some(family), key, stick, again: false, now };
+        let packet = Some(repeats.packet(client, &place[..length]));
+        let ask = Ask { family: Some(family), key, stick, again: false, packet, now };
         let (mut four, mut six) = ([0; 4], [0; 16]);
         let address = found.farm.choose_seat(view, &ask, random, |seat| match family {
             Family::V4 => seat.v4().map(|address| {

@@ -79,6 +79,11 @@ fn write_whole(state: &State, out: &mut Exposition) {
     )
     .sample(&[], u8::from(trouble));
     out.counter("athena_reports", "Reports taken.").sample(&[], counts.reports);
+    out.counter(
+        "athena_repeated_queries",
+        "Packets that came once more and got the member that they had, which is not counted again.",
+    )
+    .sample(&[], state.engine.repeats());
     let tokens = state.engine.token_counts();
     out.counter("athena_tokens", "Sticky tokens that came with a question that was answered, by outcome.")
         .sample(&[("outcome", "held")], tokens.held)

@@ -100,6 +100,7 @@ fn choose(bencher: Bencher, Case(rule, members): &Case) {
             key: &key.to_ne_bytes(),
             stick: Stick::No,
             again: false,
+            packet: None,
             now: start(),
         };
         black_box(farm.choose(&ask, &mut random));
@@ -125,7 +126,7 @@ fn answer(bencher: Bencher, farms: usize) {
     let content = ZoneContent::parse(Path::new("zone"), ZONE, &"athena.".parse().expect("a name"));
     let zones = Zones::new(&[content.expect("a zone")], &engine.farms()).expect("zones");
     let handler = Handler::new(Arc::new(engine), zones, Options::default(), Arc::new(Metrics::default()));
-    let mut wire = Wire::new(Arc::new(handler.expect("a handler")), SplitMix::new(1));
+    let mut wire = Wire::new(Arc::new(handler.expect("a handler")), SplitMix::new(1), Arc::default());
     let mut random = SplitMix::new(3);
     let query = |random: &mut SplitMix| {
         let farm = format!("f{}", random.below(farms));
@@ -138,11 +139,14 @@ fn answer(bencher: Bencher, farms: usize) {
     };
     let queries: Vec<Vec<u8>> = (0..10_000).map(|_| query(&mut random)).collect();
     let client: SocketAddr = "127.0.0.1:5353".parse().expect("an address");
-    let (mut place, mut reply, mut next) = ([0; PLACE], Vec::new(), 0);
+    let (mut place, mut reply, mut next, mut id) = ([0; PLACE], Vec::new(), 0, 0u16);
     bencher.bench_local(move || {
         next = (next + 1) % queries.len();
         let query = &queries[next];
         place[..query.len()].copy_from_slice(query);
+        // A packet of its own, not one that comes once more.
+        id = id.wrapping_add(1);
+        place[..2].copy_from_slice(&id.to_be_bytes());
         let reply = wire.answer(&mut place, query.len(), client, start(), &mut reply);
         if next % 64 == 0 {
             wire.settle();

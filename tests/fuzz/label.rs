@@ -85,8 +85,14 @@ impl Target for Label {
             (_, Some(_)) => return Err("signed, and not taken for a token".to_owned()),
             _ => None,
         };
-        let ask =
-            Ask { family: Some(Family::V4), key: label, stick, again: random.below(4) == 0, now: self.now };
+        let ask = Ask {
+            family: Some(Family::V4),
+            key: label,
+            stick,
+            again: random.below(4) == 0,
+            packet: None,
+            now: self.now,
+        };
         let Choice::Member(chosen) = self.farm.choose(&ask, random) else {
             return Err("nobody is given".to_owned());
         };

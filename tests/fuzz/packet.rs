@@ -62,7 +62,7 @@ impl Fuzz {
         let corpus = CORPUS.lines().filter(line).map(packet).collect::<Option<Vec<_>>>();
         let corpus = corpus.ok_or("corpus/packets.txt is not hexadecimal")?;
         let ((handler, one), (twin, two)) = (server()?, server()?);
-        let wire = Wire::new(twin, SplitMix::new(seed));
+        let wire = Wire::new(twin, SplitMix::new(seed), Arc::default());
         let (random, draws) = (SplitMix::new(!seed), SplitMix::new(seed));
         Ok(Self { corpus, random, wire, handler, draws, metrics: [one, two], tally: Tally::default() })
     }

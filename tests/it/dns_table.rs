@@ -28,6 +28,7 @@ pub struct Server {
     random: SplitMix,
     pub now: Moment,
     client: SocketAddr,
+    id: u16,
 }
 
 pub fn name(text: &str) -> Name {
@@ -74,7 +75,7 @@ impl Server {
         let metrics = Arc::new(Metrics::default());
         let handler = Handler::new(Arc::clone(&engine), zones, options, Arc::clone(&metrics)).unwrap();
         let client = "192.0.2.1:5353".parse().unwrap();
-        Self { engine, handler, metrics, random: SplitMix::new(1), now, client }
+        Self { engine, handler, metrics, random: SplitMix::new(1), now, client, id: 0 }
     }
 
     /// With the zone file that the product brings.
@@ -116,7 +117,10 @@ impl Server {
 
     fn shown(&mut self, question: &str) -> String {
         let before = counters(&self.metrics.dns);
-        let query = query(question);
+        // Each its own, not the one before once more.
+        self.id += 1;
+        let mut query = query(question);
+        query[..2].copy_from_slice(&self.id.to_be_bytes());
         let transport = if question.contains("+tcp") { Transport::Tcp } else { Transport::Udp };
         let reply = self.ask(&query, transport).unwrap();
         let after = counters(&self.metrics.dns);

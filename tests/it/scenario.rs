@@ -9,6 +9,7 @@
 //! | `FARM n=farm_one,s=off` | `update/farm` |
 //! | `ELAPSE 16s` | lets virtual time pass, waking the engine whenever it asks to be woken |
 //! | `QUERY farm_one A x30` | DNS queries, relative to `athena.`, as many as `x` says |
+//! | `RESEND` | the packet of the last query once more, from the same port |
 //! | `BALANCE farm_one,n=2` | a text query |
 //! | `STATUS phys h=app01,f="%h %s"` | a status query |
 //! | `RELOAD old => new` | the configuration with `old` replaced, then a reload |
@@ -52,6 +53,9 @@ struct World {
     headers: HeaderMap,
     changes: Arc<Mutex<VecDeque<String>>>,
     config: String,
+    /// The identifier of the last query, and its packet.
+    id: u16,
+    packet: Vec<u8>,
     /// What the queries since the last expectation gave.
     seen: BTreeMap<String, usize>,
     text: String,
@@ -97,6 +101,8 @@ impl World {
             headers: HeaderMap::new(),
             changes,
             config: toml.to_owned(),
+            id: 0,
+            packet: Vec::new(),
             seen: BTreeMap::new(),
             text: String::new(),
         }
@@ -113,6 +119,7 @@ impl World {
             "FARM" => assert_eq!(self.ask(Kind::UpdateFarm, rest), "ok\n"),
             "ELAPSE" => self.elapse(span(rest)),
             "QUERY" => self.query(rest),
+            "RESEND" => self.send(),
             "BALANCE" => self.text = self.ask(Kind::Balance, rest),
             "STATUS" => {
                 let (subject, query) = rest.split_once(' ').unwrap();
@@ -168,14 +175,21 @@ impl World {
         let words: Vec<&str> = rest.split_whitespace().collect();
         let times = words.get(2).map_or(1, |times| times.strip_prefix('x').unwrap().parse().unwrap());
         let name = Name::from_ascii(format!("{}.athena.", words[0])).unwrap();
-        let mut query = Message::new(7, MessageType::Query, OpCode::Query);
-        query.add_query(Query::query(name, words[1].parse::<RecordType>().unwrap()));
-        let query = query.to_vec().unwrap();
         for _ in 0..times {
-            let mut reply = Vec::new();
-            assert!(self.handler.respond(&query, ME, Transport::Udp, self.now, &mut self.random, &mut reply));
-            *self.seen.entry(outcome(&Message::from_vec(&reply).unwrap())).or_default() += 1;
+            self.id += 1;
+            let mut query = Message::new(self.id, MessageType::Query, OpCode::Query);
+            query.add_query(Query::query(name.clone(), words[1].parse::<RecordType>().unwrap()));
+            self.packet = query.to_vec().unwrap();
+            self.send();
         }
+    }
+
+    /// Sends the last packet, for the first time or once more.
+    fn send(&mut self) {
+        let mut reply = Vec::new();
+        let (handler, packet) = (&self.handler, &self.packet);
+        assert!(handler.respond(packet, ME, Transport::Udp, self.now, &mut self.random, &mut reply));
+        *self.seen.entry(outcome(&Message::from_vec(&reply).unwrap())).or_default() += 1;
     }
 
     fn reload(&mut self, rest: &str) {

@@ -91,6 +91,11 @@ impl Engine {
         self.common.keys.load_full()
     }
 
+    /// Packets that came once more and got the answer that they had. Takes no lock.
+    pub fn repeats(&self) -> u64 {
+        self.common.repeats.load(Ordering::Relaxed)
+    }
+
     /// What became of sticky tokens. Takes no lock.
     pub fn token_counts(&self) -> TokenCounts {
         self.common.tokens.read()

@@ -50,7 +50,8 @@ impl Responder<'_> {
         };
         let stick = found.farm.read_label(&wire[found.nearest.clone()], asked.now);
         let again = found.form == Form::Again;
-        let ask = Ask { family, key: subnet.unwrap_or(labels), stick, again, now: asked.now };
+        let key = subnet.unwrap_or(labels);
+        let ask = Ask { family, key, stick, again, packet: asked.packet, now: asked.now };
         let query = FarmAsked { zone, owner, farm: found.farm, ask, by_subnet: subnet.is_some() };
         match (found.form, asked.kind) {
             (Form::ServiceParent, _) => Step::no_data(zone),

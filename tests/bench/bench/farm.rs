@@ -75,7 +75,7 @@ pub fn main(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let random = SplitMix::from_system;
     let _running = match rest.get(3).map(String::as_str) {
         Some("general") => udp.spawn(|| General(Arc::clone(&handler), random()), &metrics, clock)?,
-        _ => udp.spawn(|| Wire::new(Arc::clone(&handler), random()), &metrics, clock)?,
+        _ => udp.spawn(|| Wire::new(Arc::clone(&handler), random(), Arc::default()), &metrics, clock)?,
     };
     loop {
         std::thread::park();

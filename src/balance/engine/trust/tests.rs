@@ -8,6 +8,7 @@ use super::super::super::farm::{Ask, Choice, Farm};
 use super::super::super::name::Name;
 use super::super::super::plan::{BackendPlan, Fallback, MemberPlan, Plan};
 use super::super::super::random::SplitMix;
+use super::super::super::repeat::{MEMORY, Repeats};
 use super::super::super::sticky::Stick;
 use super::super::super::token::{self, Mode, TokenError, TokenKey, TokenKeys};
 use super::super::super::update::{Admin, BackendUpdate, FarmUpdate, Feed, Health, Update, WeightChange};
@@ -45,13 +46,15 @@ struct World {
     engine: Engine,
     random: SplitMix,
     now: u64,
+    /// Knows packets again, if it is there; a packet holds the text asked for, and nothing else.
+    repeats: Option<Repeats>,
 }
 
 impl World {
     fn new(plan: Plan) -> Self {
         let engine = Engine::new(plan, at(0)).unwrap();
         engine.set_token_keys(TokenKeys::new(key("a secret"), None));
-        Self { engine, random: SplitMix::new(3), now: 0 }
+        Self { engine, random: SplitMix::new(3), now: 0, repeats: None }
     }
 
     fn farm(&self) -> Arc<Farm> {
@@ -71,7 +74,9 @@ impl World {
         let (farm, now) = (self.farm(), at(self.now));
         let nearest = labels.rsplit('.').next().unwrap_or("");
         let stick = farm.read_label(nearest.as_bytes(), now);
-        let ask = Ask { family, key: labels.as_bytes(), stick, again, now };
+        let client = "192.0.2.1:5353".parse().unwrap();
+        let packet = self.repeats.as_ref().map(|repeats| repeats.packet(client, text.as_bytes()));
+        let ask = Ask { family, key: labels.as_bytes(), stick, again, packet, now };
         match farm.choose(&ask, &mut self.random) {
             Choice::Member(chosen) => chosen.machine().name.to_string(),
             Choice::Elsewhere(elsewhere) => elsewhere.fallback().to_string(),
@@ -262,6 +267,52 @@ fn tokens_that_do_not_hold_are_counted_and_are_labels() {
     farm.choose(&Ask { stick, ..Ask::any(at(0)) }, &mut world.random);
     assert!(matches!(farm.read_token(b"s-42", at(0)), Stick::Key(b"42")));
     assert_eq!(world.engine.token_counts().malformed, 1);
+}
+
+#[test]
+fn a_token_that_comes_once_more_in_the_same_packet_is_counted_once() {
+    let mut world = World::new(plan("round-robin", 3));
+    world.repeats = Some(Repeats::default());
+    let (keep, pin) = (world.token(Mode::Keep, "app2"), world.token(Mode::Pin, "app3"));
+    let moved = world.token(Mode::Farm, "two");
+    for (label, who) in [(&keep, "app2"), (&pin, "app3"), (&moved, "app1")] {
+        assert_eq!([world.ask(label), world.ask(label)], [who, who]);
+    }
+    let answers = |world: &World| ["app1", "app2", "app3"].map(|who| world.answers_of(who));
+    assert_eq!(answers(&world), [1, 1, 1]);
+    assert_eq!((world.farm().answers(), world.engine.token_counts().held), (3, 3));
+    assert_eq!(world.engine.repeats(), 3);
+    // Drained, it keeps who was there before; down, it does not, but a pin holds.
+    world.tell("app2", |update| update.admin = Some(Admin::Drain));
+    assert_eq!((world.ask(&keep), world.engine.repeats()), ("app2".to_owned(), 4));
+    world.tell("app2", |update| update.health = Some(Health::Down));
+    world.tell("app3", |update| update.health = Some(Health::Down));
+    assert_eq!((world.ask(&keep), world.engine.repeats()), ("app1".to_owned(), 4));
+    assert_eq!((world.ask(&pin), world.engine.repeats()), ("app3".to_owned(), 5));
+    // Later it is another request.
+    world.now += MEMORY.as_millis() as u64 + 100;
+    assert_eq!((world.ask(&pin), world.engine.repeats()), ("app3".to_owned(), 5));
+    assert_eq!(answers(&world), [2, 1, 2]);
+}
+
+#[test]
+fn packets_of_other_clients_or_other_octets_are_other_requests() {
+    let mut world = World::new(plan("round-robin", 3));
+    let repeats = Repeats::default();
+    let farm = world.farm();
+    let packets: [(&str, &[u8]); 6] = [
+        ("192.0.2.1:5353", b"\x12\x34 one"),
+        ("192.0.2.1:5354", b"\x12\x34 one"),
+        ("192.0.2.2:5353", b"\x12\x34 one"),
+        ("[2001:db8::1]:5353", b"\x12\x34 one"),
+        ("192.0.2.1:5353", b"\x12\x35 one"),
+        ("192.0.2.1:5353", b"\x12\x34 ONE"),
+    ];
+    for (client, octets) in packets {
+        let packet = Some(repeats.packet(client.parse().unwrap(), octets));
+        farm.choose(&Ask { packet, ..Ask::any(at(0)) }, &mut world.random);
+    }
+    assert_eq!((farm.answers(), world.engine.repeats()), (6, 0));
 }
 
 #[test]
