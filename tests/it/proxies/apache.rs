@@ -51,6 +51,11 @@ fn a_restart_costs_time_but_no_request() {
 }
 
 #[test]
+fn a_lost_answer_is_one_choice() {
+    APACHE.a_lost_answer_is_one_choice();
+}
+
+#[test]
 fn one_question_for_a_request() {
     assert_eq!(APACHE.questions(9), (9, 0), "options no-aaaa");
 }

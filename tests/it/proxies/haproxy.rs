@@ -48,6 +48,11 @@ fn hostile_cookies_reach_nothing_but_a_hash() {
 }
 
 #[test]
+fn a_lost_answer_is_one_choice() {
+    HAPROXY.a_lost_answer_is_one_choice();
+}
+
+#[test]
 fn one_question_for_a_request() {
     assert_eq!(HAPROXY.questions(9), (9, 0));
 }

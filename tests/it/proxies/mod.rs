@@ -350,6 +350,22 @@ impl Kind {
         assert_eq!(proxy.spread(30), counts(&[("app01", 10), ("app02", 10), ("app03", 10)]));
     }
 
+    /// An answer that is lost: the proxy asks once more, gets the same backend, and one choice is counted. Each third
+    /// request begins with the same backend, so a choice too many would show at once.
+    pub fn a_lost_answer_is_one_choice(&self) {
+        let Story { proxy, spy, athena, .. } = &self.story_with_spy(3, "round-robin");
+        let spy = spy.as_ref().unwrap();
+        spy.forget();
+        spy.lose_one();
+        assert_eq!(proxy.spread(3), counts(&[("app01", 1), ("app02", 1), ("app03", 1)]));
+        let asked: Vec<_> = spy.asked().into_iter().filter(Asked::is_for_addresses).collect();
+        let names: Vec<&str> = asked.iter().map(|question| question.name.as_str()).collect();
+        assert!(names.len() == 4 && names[0] == names[1], "{names:?}");
+        let metrics = get(athena.http, "/metrics", "athena").body;
+        assert!(metrics.contains("\nathena_repeated_queries_total 1\n"), "{metrics}");
+        assert_eq!(athena.tell("/ath/status/farm/?n=farm_one,f=%N").trim(), "3");
+    }
+
     /// Questions for addresses that so many requests, one after the other, bring about, by type; and the backend sees the
     /// host that the client asked for.
     pub fn questions(&self, requests: usize) -> (usize, usize) {

@@ -1,7 +1,7 @@
 //! Stands between a proxy and Athena and notes what is asked.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -31,6 +31,8 @@ impl Asked {
 pub struct Spy {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
+    /// How many answers with a farm's address are still to be lost.
+    to_lose: Arc<AtomicUsize>,
     stopping: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -43,7 +45,8 @@ impl Spy {
         back.connect(server).unwrap();
         back.set_read_timeout(Some(PATIENCE)).unwrap();
         let (asked, stopping) = (Arc::<Mutex<Vec<Asked>>>::default(), Arc::<AtomicBool>::default());
-        let (notes, end) = (Arc::clone(&asked), Arc::clone(&stopping));
+        let to_lose = Arc::<AtomicUsize>::default();
+        let (notes, end, losses) = (Arc::clone(&asked), Arc::clone(&stopping), Arc::clone(&to_lose));
         let thread = std::thread::spawn(move || {
             let mut buffer = [0; 65535];
             loop {
@@ -55,15 +58,27 @@ impl Spy {
                 back.send(&buffer[..length]).unwrap();
                 let Ok(answer) = back.recv(&mut buffer) else { continue };
                 let name = question.name().to_ascii().to_lowercase();
-                notes.lock().unwrap().push(Asked { name, kind: question.query_type(), answer });
+                let asked = Asked { name, kind: question.query_type(), answer };
+                let is_choice = asked.kind == RecordType::A && asked.is_for_addresses();
+                notes.lock().unwrap().push(asked);
+                let left = losses.load(Ordering::SeqCst);
+                if is_choice && left > 0 {
+                    losses.store(left - 1, Ordering::SeqCst);
+                    continue;
+                }
                 let _ = front.send_to(&buffer[..answer], client);
             }
         });
-        Self { address, asked, stopping, thread: Some(thread) }
+        Self { address, asked, to_lose, stopping, thread: Some(thread) }
     }
 
     pub fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
+    }
+
+    /// Throws the next answer with a farm's IPv4 address away, on its way to who asked.
+    pub fn lose_one(&self) {
+        self.to_lose.store(1, Ordering::SeqCst);
     }
 
     pub fn forget(&self) {
