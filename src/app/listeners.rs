@@ -45,8 +45,8 @@ impl DnsListener {
         let handed_tcp = handed_tcp.map_err(refuse)?;
         if handed_udp.is_some() || handed_tcp.is_some() {
             let udp = match handed_udp {
-                Some(socket) => Udp::adopt(vec![socket], threads)?,
-                None => Udp::bind(&[configured], threads)?,
+                Some(socket) => Udp::adopt(socket, threads)?,
+                None => Udp::bind(configured, threads)?,
             };
             let tcp = match handed_tcp {
                 Some(listener) => listener,
@@ -56,8 +56,8 @@ impl DnsListener {
         }
         let mut attempt = 0;
         let (udp, tcp) = loop {
-            let udp = Udp::bind(&[configured], threads)?;
-            let address = udp.local_addrs()[0];
+            let udp = Udp::bind(configured, threads)?;
+            let address = udp.local_addr();
             match TcpListener::bind(address).await {
                 Ok(tcp) => break (udp, tcp),
                 Err(_) if configured.port() == 0 && attempt < PORTS => attempt += 1,
@@ -68,7 +68,7 @@ impl DnsListener {
     }
 
     fn new(configured: SocketAddr, udp: Udp, tcp: TcpListener) -> Self {
-        let address = udp.local_addrs()[0];
+        let address = udp.local_addr();
         let (stop, _) = watch::channel(false);
         let (udp, tcp) = (Some(udp), Some(tcp));
         Self { configured, address, udp, answering: None, tcp, tasks: JoinSet::new(), stop }

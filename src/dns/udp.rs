@@ -1,16 +1,17 @@
 //! UDP at the speed of the kernel: datagrams in batches, one thread a core, no task, no channel, no allocation a query.
 //!
-//! Nearly all that an answer costs is two passes through the kernel. So a thread takes up to [`BATCH`] datagrams with one
-//! `recvmmsg`, answers each into a buffer that it keeps, and hands all answers over with one `sendmmsg`; it reads the
-//! clock and writes the counters once a batch. Nothing in between blocks: what an answer needs is in memory.
+//! Nearly all that an answer costs is two passes through the kernel. So a thread waits for the first datagram and takes up
+//! to [`BATCH`] of them with one `recvmmsg`, answers each into a buffer that it keeps, and hands all answers over with one
+//! `sendmmsg`; it reads the clock and writes the counters once a batch. Nothing in between blocks: what an answer needs is
+//! in memory.
 //!
-//! **Threads and sockets.** Each thread has a socket of its own for each address (`SO_REUSEPORT`), and the kernel picks the
-//! socket by a hash of both ends' addresses and ports. Threads share nothing, and a datagram costs no wake-up of others.
+//! **Threads and sockets.** Each thread has a socket of its own (`SO_REUSEPORT`), and the kernel picks the socket by a hash
+//! of both ends' addresses and ports. Threads share nothing, and a datagram costs no wake-up of others.
 //! But a client that sends from one port, as an nginx worker, HAProxy's resolver or Squid does, always meets the same
 //! thread: with few clients threads are loaded unevenly, and one client alone gets one thread's speed. That is some
 //! hundred thousand answers a second, more than any one such client asks for, so nothing is spread further;
-//! `tests/bench/README.md` has the figures. Sockets that are handed in ([`Udp::adopt`]) are shared by all threads, which take turns to
-//! receive from them.
+//! `tests/bench/README.md` has the figures. A socket that is handed in ([`Udp::adopt`]) is shared by all threads, which
+//! take turns to receive from it. An address is a [`Udp`]; a server of several has several.
 //!
 //! **Addresses.** IPv6 sockets are IPv6 only. On a wildcard address an answer leaves from the address that its query came
 //! to (RFC 2181, section 4.1), by `IP_PKTINFO`; on any other address the kernel sees to that.
@@ -18,8 +19,8 @@
 //! **Errors.** No error of a socket ends a thread: it is counted, logged once in a while, and the loop goes on.
 //!
 //! **The end.** [`Running::stop`] first shuts the door: a socket of our own is connected to itself, so the kernel gives it
-//! nothing more. What is in the queue by then is answered, and then the threads end. Sockets that were handed in belong
-//! to others too; they are left open for them.
+//! nothing more but the knock that wakes its thread. What is in the queue by then is answered, and then the threads end.
+//! A socket that was handed in belongs to others too; it is left open for them.
 
 mod batch;
 mod outbox;
@@ -112,77 +113,53 @@ pub enum UdpError {
     Start(io::Error),
 }
 
-/// Sockets that listen; nobody answers yet, and nothing is lost: datagrams queue up until [`spawn`](Self::spawn).
+/// An address that is listened on; nobody answers yet, and nothing is lost: datagrams queue up until
+/// [`spawn`](Self::spawn).
 #[derive(Debug)]
 pub struct Udp {
-    /// The sockets of each thread.
-    threads: Vec<Vec<Listener>>,
-    addresses: Vec<SocketAddr>,
-    /// Whether each socket is every thread's.
+    /// Each thread's socket.
+    sockets: Vec<Arc<UdpSocket>>,
+    address: SocketAddr,
+    /// Whether it is the same one, which is not ours alone.
     shared: bool,
 }
 
-/// One thread's way to one address.
+/// One thread's way to the address.
 #[derive(Debug)]
 struct Listener {
     socket: Arc<UdpSocket>,
     address: SocketAddr,
-    /// Bound by us, and nobody else's.
-    own: bool,
 }
 
 impl Udp {
-    /// Binds `threads` sockets (0: one for each core) to each address. Port 0 lets the system choose. Refuses an address
+    /// Binds `threads` sockets (0: one for each core) to `address`. Port 0 lets the system choose. Refuses an address
     /// on which anybody listens already, be it with `SO_REUSEPORT`: two servers would share the queries by chance.
-    pub fn bind(addresses: &[SocketAddr], threads: usize) -> Result<Self, UdpError> {
-        let mut udp = Self::empty(threads);
-        for &address in addresses {
-            let refuse = |cause| UdpError::Bind { address, cause };
-            let first = socket::bind_first(address).map_err(refuse)?;
-            let bound = first.local_addr().map_err(refuse)?;
-            let more = (1..udp.threads.len()).map(|_| socket::bind_more(bound));
-            let sockets =
-                std::iter::once(Ok(first)).chain(more).collect::<io::Result<Vec<_>>>().map_err(refuse)?;
-            for (thread, socket) in udp.threads.iter_mut().zip(sockets) {
-                thread.push(Listener { socket: Arc::new(socket), address: bound, own: true });
-            }
-            udp.addresses.push(bound);
-        }
-        Ok(udp)
+    pub fn bind(address: SocketAddr, threads: usize) -> Result<Self, UdpError> {
+        let refuse = |cause| UdpError::Bind { address, cause };
+        let first = socket::bind_first(address).map_err(refuse)?;
+        let address = first.local_addr().map_err(refuse)?;
+        let more = (1..count(threads)).map(|_| socket::bind_more(address));
+        let sockets = std::iter::once(Ok(first)).chain(more).map(|socket| socket.map(Arc::new));
+        let sockets = sockets.collect::<io::Result<_>>().map_err(refuse)?;
+        Ok(Self { sockets, address, shared: false })
     }
 
-    /// Takes sockets that somebody else has bound, for example systemd; all `threads` (0: one for each core) wait on each
-    /// of them, and they stay open when the threads end.
-    pub fn adopt(sockets: Vec<UdpSocket>, threads: usize) -> Result<Self, UdpError> {
-        let mut udp = Self { shared: true, ..Self::empty(threads) };
-        for socket in sockets {
-            let address = socket.local_addr().map_err(UdpError::Adopt)?;
-            socket::prepare(&socket, address).map_err(UdpError::Adopt)?;
-            let socket = Arc::new(socket);
-            for thread in &mut udp.threads {
-                thread.push(Listener { socket: Arc::clone(&socket), address, own: false });
-            }
-            udp.addresses.push(address);
-        }
-        Ok(udp)
+    /// Takes a socket that somebody else has bound, for example systemd; all `threads` (0: one for each core) wait on it,
+    /// and it stays open when the threads end.
+    pub fn adopt(socket: UdpSocket, threads: usize) -> Result<Self, UdpError> {
+        let address = socket.local_addr().map_err(UdpError::Adopt)?;
+        socket::prepare(&socket, address).map_err(UdpError::Adopt)?;
+        Ok(Self { sockets: vec![Arc::new(socket); count(threads)], address, shared: true })
     }
 
-    /// Whether all threads wait on the same sockets.
+    /// Whether all threads wait on the same socket.
     pub fn is_shared(&self) -> bool {
         self.shared
     }
 
-    fn empty(threads: usize) -> Self {
-        let threads = match threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            some => some,
-        };
-        Self { threads: (0..threads).map(|_| Vec::new()).collect(), addresses: Vec::new(), shared: false }
-    }
-
-    /// The addresses bound, in the order given.
-    pub fn local_addrs(&self) -> &[SocketAddr] {
-        &self.addresses
+    /// The address bound.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
     }
 
     /// Starts the threads; `answer` makes what answers on each of them. What
@@ -193,17 +170,20 @@ impl Udp {
         metrics: &Arc<Metrics>,
         clock: Clock,
     ) -> Result<Running, UdpError> {
+        let Self { sockets, address, shared } = self;
         let (door, keeper) = io::pipe().map_err(UdpError::Start)?;
         let stopping = Arc::new(AtomicBool::new(false));
+        let own = if shared { Vec::new() } else { sockets.clone() };
         let mut running =
-            Running { stopping: Arc::clone(&stopping), keeper: Some(keeper), threads: Vec::new() };
-        let turn = self.shared.then(Arc::default);
-        for (index, listeners) in self.threads.into_iter().enumerate() {
+            Running { stopping: Arc::clone(&stopping), keeper: Some(keeper), own, threads: Vec::new() };
+        let turn = shared.then(Arc::default);
+        for (index, socket) in sockets.into_iter().enumerate() {
+            let listener = Listener { socket, address };
             let shared = (Arc::clone(metrics), clock);
             let end = (Arc::clone(&stopping), door.try_clone().map_err(UdpError::Start)?);
             let (answer, turn) = (answer(), turn.clone());
             let body = move || {
-                let mut worker = batch::Worker::new(listeners, answer, shared, end, turn);
+                let mut worker = batch::Worker::new(listener, answer, shared, end, turn);
                 // A bug of ours in one answer must not leave a socket that nobody reads.
                 while let Err(panic) = catch_unwind(AssertUnwindSafe(|| worker.run())) {
                     let message = panic.downcast_ref::<&str>().copied();
@@ -218,12 +198,22 @@ impl Udp {
     }
 }
 
+/// So many threads; 0: one for each core.
+fn count(threads: usize) -> usize {
+    match threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        some => some,
+    }
+}
+
 /// Threads that answer. Dropping it stops them too, without waiting.
 #[derive(Debug)]
 pub struct Running {
     stopping: Arc<AtomicBool>,
-    /// Closing it wakes all threads.
+    /// Closing it wakes threads that share a socket, and those that pause.
     keeper: Option<PipeWriter>,
+    /// Those of threads that wait each on its own.
+    own: Vec<Arc<UdpSocket>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -241,6 +231,10 @@ impl Running {
     fn signal(&mut self) {
         self.stopping.store(true, Ordering::Release);
         self.keeper = None;
+        for socket in self.own.drain(..) {
+            // Who does not hear it looks up by himself before long.
+            let _ = socket::shut(&socket).and_then(|()| socket::knock(&socket));
+        }
     }
 }
 

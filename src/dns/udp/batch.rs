@@ -1,6 +1,5 @@
 //! One thread's loop: wait, receive a batch, answer it, send it.
 
-use std::cell::Cell;
 use std::io::{IoSliceMut, PipeReader};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
@@ -19,8 +18,6 @@ use crate::balance::Moment;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 
-/// Batches that a busy thread takes before it looks at its other sockets.
-const PATIENCE: u32 = 8;
 /// Batches that are answered at the end, at most: more datagrams than a queue holds.
 const LAST_BATCHES: usize = 1024;
 /// Failures to receive in a row after which a socket is left alone for a moment.
@@ -30,9 +27,11 @@ const PAUSE: u8 = 100;
 /// Between two log lines about the same.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// A thread: its lanes, and what it answers with.
+/// A thread: its socket, and what it answers with.
 pub struct Worker<A> {
-    lanes: Vec<Lane>,
+    line: Line,
+    /// Failures to receive in a row.
+    failures: u32,
     buffers: Buffers,
     answer: A,
     metrics: Arc<Metrics>,
@@ -40,21 +39,12 @@ pub struct Worker<A> {
     stopping: Arc<AtomicBool>,
     /// Readable as soon as the thread shall end.
     door: PipeReader,
-    /// Whose turn it is to receive, where threads share their sockets.
+    /// Whose turn it is to receive, where threads share a socket that is not theirs.
     turn: Option<Arc<Mutex<()>>>,
     complaint: Complaint,
 }
 
-/// One socket of either family.
-struct Lane {
-    line: Line,
-    /// Whether datagrams may be waiting.
-    ready: Cell<bool>,
-    /// Failures to receive in a row.
-    failures: u32,
-    own: bool,
-}
-
+/// A socket of either family.
 enum Line {
     V4(Box<Ends<V4>>),
     V6(Box<Ends<V6>>),
@@ -72,19 +62,23 @@ struct Ends<F: Family> {
 }
 
 impl<A: Answer> Worker<A> {
-    /// A thread's loop over these sockets until `stopping` is set and `door` is readable.
+    /// A thread's loop over this socket until `stopping` is set and `door` is readable. Where there are turns, the socket
+    /// is not its own.
     ///
     /// To be made on the thread itself: the system's headers in it point into each other and don't move between threads.
     pub fn new(
-        listeners: Vec<Listener>,
+        listener: Listener,
         answer: A,
         (metrics, clock): (Arc<Metrics>, Clock),
         (stopping, door): (Arc<AtomicBool>, PipeReader),
         turn: Option<Arc<Mutex<()>>>,
     ) -> Self {
-        let lanes = listeners.into_iter().map(Lane::new).collect();
+        let line = match listener.address {
+            SocketAddr::V4(_) => Line::V4(Box::new(Ends::new(listener))),
+            SocketAddr::V6(_) => Line::V6(Box::new(Ends::new(listener))),
+        };
         let (buffers, complaint) = Default::default();
-        Self { lanes, buffers, answer, metrics, clock, stopping, door, turn, complaint }
+        Self { line, failures: 0, buffers, answer, metrics, clock, stopping, door, turn, complaint }
     }
 
     /// Serves until the end.
@@ -96,64 +90,37 @@ impl<A: Answer> Worker<A> {
         self.finish();
     }
 
-    /// With sockets of its own.
+    /// With a socket of its own: it wakes up with the first datagrams in its hands, so a batch is two calls.
     fn run_alone(&mut self) {
-        let mut rounds = PATIENCE;
         while !self.stopping.load(Ordering::Acquire) {
-            let busy = self.lanes.iter().any(|lane| lane.ready.get());
-            if !busy || rounds >= PATIENCE {
-                self.wait();
-                rounds = 0;
-            }
-            rounds += 1;
-            for lane in 0..self.lanes.len() {
-                if self.lanes[lane].ready.get() {
-                    let count = self.serve(lane);
-                    // Several at once: likely there are more by now, and asking costs less than waiting.
-                    self.lanes[lane].ready.set(count > 1);
-                }
-            }
+            self.serve(MsgFlags::MSG_WAITFORONE);
         }
     }
 
-    /// With sockets that all threads share: one thread at a time waits and takes a batch, then the next one may, while the
-    /// first answers. If all waited, each datagram would wake all of them.
+    /// With a socket that all threads share: one thread at a time waits and takes a batch, then the next one may, while the
+    /// first answers.
     fn run_in_turn(&mut self, turn: &Mutex<()>) {
-        let mut round = 0usize;
         while !self.stopping.load(Ordering::Acquire) {
             // Nothing is behind this lock that a panic could have left broken.
             let mine = turn.lock().unwrap_or_else(PoisonError::into_inner);
-            self.wait();
-            round = round.wrapping_add(1);
-            let lanes = self.lanes.len();
-            let ready =
-                (0..lanes).map(|lane| (lane + round) % lanes).find(|&lane| self.lanes[lane].ready.get());
-            let received = ready.map(|lane| (lane, self.receive(lane)));
+            let count = if self.wait() { self.receive(MsgFlags::MSG_DONTWAIT) } else { 0 };
             drop(mine);
-            if let Some((lane, count)) = received {
-                self.reply(lane, count);
-            }
+            self.reply(count);
         }
     }
 
-    /// Sleeps until a datagram comes or the thread shall end.
-    ///
-    /// By poll and not by epoll: a socket that an epoll watches wakes it for every datagram that has left, which costs 8 %
-    /// of the whole answer; poll watches only while it waits, and a busy thread does not wait.
-    fn wait(&mut self) {
-        let sockets = self.lanes.iter().map(|lane| lane.listener().socket.as_fd());
+    /// Sleeps until a datagram comes or the thread shall end; gives whether one did. Whoever else has the socket may want
+    /// it not to block, so the waiting is done by poll.
+    fn wait(&mut self) -> bool {
         let watch = |one| PollFd::new(one, PollFlags::POLLIN);
-        let mut watched: Vec<PollFd<'_>> = sockets.chain([self.door.as_fd()]).map(watch).collect();
+        let mut watched = [self.listener().socket.as_fd(), self.door.as_fd()].map(watch);
         match poll(&mut watched, PollTimeout::NONE) {
-            Ok(_) => {
-                for (lane, one) in self.lanes.iter().zip(&watched) {
-                    lane.ready.set(one.any() == Some(true));
-                }
-            }
-            Err(Errno::EINTR) => {}
+            Ok(_) => watched[0].any() == Some(true),
+            Err(Errno::EINTR) => false,
             Err(error) => {
                 self.complaint.tell(self.clock.now(), || format!("udp: cannot wait for queries: {error}"));
                 self.pause();
+                false
             }
         }
     }
@@ -165,32 +132,31 @@ impl<A: Answer> Worker<A> {
         let _ = poll(&mut door, PollTimeout::from(PAUSE));
     }
 
-    /// Answers one batch from one lane; gives the number of datagrams.
-    fn serve(&mut self, index: usize) -> usize {
-        let count = self.receive(index);
-        self.reply(index, count);
+    /// Answers one batch; gives the number of datagrams.
+    fn serve(&mut self, wait: MsgFlags) -> usize {
+        let count = self.receive(wait);
+        self.reply(count);
         count
     }
 
-    /// Takes what is waiting in one lane, at most a batch; gives the number of datagrams.
-    fn receive(&mut self, index: usize) -> usize {
-        let lane = &mut self.lanes[index];
-        let received = match &mut lane.line {
-            Line::V4(ends) => ends.receive(&mut self.buffers),
-            Line::V6(ends) => ends.receive(&mut self.buffers),
+    /// Takes what is there, at most a batch, or waits for the first; gives the number of datagrams.
+    fn receive(&mut self, wait: MsgFlags) -> usize {
+        let received = match &mut self.line {
+            Line::V4(ends) => ends.receive(&mut self.buffers, wait),
+            Line::V6(ends) => ends.receive(&mut self.buffers, wait),
         };
         match received {
             Ok(count) => {
-                lane.failures = 0;
+                self.failures = 0;
                 return count;
             }
             Err(Errno::EAGAIN | Errno::EINTR) => {}
             Err(error) => {
-                lane.failures += 1;
-                let (failures, address) = (lane.failures, lane.listener().address);
+                self.failures += 1;
+                let address = self.listener().address;
                 self.metrics.dns.receive_failed.count();
                 self.complaint.tell(self.clock.now(), || format!("udp {address}: cannot receive: {error}"));
-                if failures >= FAILURES {
+                if self.failures >= FAILURES {
                     self.pause();
                 }
             }
@@ -198,8 +164,8 @@ impl<A: Answer> Worker<A> {
         0
     }
 
-    /// Answers so many datagrams, which were taken from this lane.
-    fn reply(&mut self, index: usize, count: usize) {
+    /// Answers so many datagrams, which were taken.
+    fn reply(&mut self, count: usize) {
         if count == 0 {
             return;
         }
@@ -210,7 +176,7 @@ impl<A: Answer> Worker<A> {
             now: self.clock.now(),
             complaint: &mut self.complaint,
         };
-        match &mut self.lanes[index].line {
+        match &mut self.line {
             Line::V4(ends) => work.reply(ends, count),
             Line::V6(ends) => work.reply(ends, count),
         }
@@ -218,30 +184,16 @@ impl<A: Answer> Worker<A> {
 
     /// Shuts the door behind the last datagram, and answers those that are inside.
     fn finish(&mut self) {
-        for index in 0..self.lanes.len() {
-            let lane = &self.lanes[index];
-            let listener = lane.listener();
-            if lane.own
-                && let Err(error) = socket::shut(&listener.socket)
-            {
-                tracing::warn!("udp {}: the last queries may be lost: {error}", listener.address);
-            }
-            let mut left = LAST_BATCHES;
-            while left > 0 && self.serve(index) > 0 {
-                left -= 1;
-            }
+        let listener = self.listener();
+        if self.turn.is_none()
+            && let Err(error) = socket::shut(&listener.socket)
+        {
+            tracing::warn!("udp {}: the last queries may be lost: {error}", listener.address);
         }
-    }
-}
-
-impl Lane {
-    fn new(listener: Listener) -> Self {
-        let own = listener.own;
-        let line = match listener.address {
-            SocketAddr::V4(_) => Line::V4(Box::new(Ends::new(listener))),
-            SocketAddr::V6(_) => Line::V6(Box::new(Ends::new(listener))),
-        };
-        Self { line, ready: Cell::new(false), failures: 0, own }
+        let mut left = LAST_BATCHES;
+        while left > 0 && self.serve(MsgFlags::MSG_DONTWAIT) > 0 {
+            left -= 1;
+        }
     }
 
     fn listener(&self) -> &Listener {
@@ -259,15 +211,15 @@ impl<F: Family> Ends<F> {
         Self { received, ways: [(None, None); BATCH], outbox: Outbox::new(told), told, listener }
     }
 
-    /// Takes what is waiting, at most a batch.
-    fn receive(&mut self, buffers: &mut Buffers) -> Result<usize, Errno> {
+    /// Takes what is there, at most a batch, or waits for the first.
+    fn receive(&mut self, buffers: &mut Buffers, wait: MsgFlags) -> Result<usize, Errno> {
         let mut room: [_; BATCH] = std::array::from_fn(|_| [IoSliceMut::new(&mut [])]);
         for (room, place) in room.iter_mut().zip(&mut buffers.places) {
             room[0] = IoSliceMut::new(&mut place[..LONGEST_QUERY]);
         }
         let descriptor = self.listener.socket.as_raw_fd();
         let mut count = 0;
-        for message in recvmmsg(descriptor, &mut self.received, &mut room, MsgFlags::MSG_DONTWAIT, None)? {
+        for message in recvmmsg(descriptor, &mut self.received, &mut room, wait, None)? {
             let local = self.told.then(|| {
                 let local =
                     message.cmsgs().ok().and_then(|mut messages| messages.find_map(|one| F::local(&one)));
@@ -304,6 +256,9 @@ impl<A: Answer> Work<'_, A> {
                 unanswerable += 1;
                 continue;
             };
+            if socket::is_knock(self.buffers.lengths[index], client, ends.listener.address) {
+                continue;
+            }
             let Buffers { places, lengths, replies } = &mut *self.buffers;
             let (place, reply) = (&mut places[index], &mut replies[index]);
             let length = match self.answer.answer(place, lengths[index], client, self.now, reply) {

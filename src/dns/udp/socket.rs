@@ -9,9 +9,12 @@ use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, SockFlag, SockType, SockaddrIn, SockaddrIn6,
     SockaddrLike, SockaddrStorage, bind, setsockopt, socket, sockopt,
 };
+use nix::sys::time::TimeVal;
 
 /// Octets that a socket's queues should hold: a tenth of a second of queries while a thread is not scheduled.
 const QUEUE: usize = 4 << 20;
+/// Seconds after which a thread that waits on its own socket looks up, should nobody have woken it.
+const LOOK_UP: i64 = 1;
 
 /// A socket bound to `address` where nobody listens yet, that lets [`bind_more`] come after it.
 ///
@@ -20,9 +23,7 @@ pub fn bind_first(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = open(address)?;
     bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
     setsockopt(&socket, sockopt::ReusePort, &true)?;
-    let socket = UdpSocket::from(socket);
-    prepare(&socket, address)?;
-    Ok(socket)
+    own(socket, address)
 }
 
 /// A further socket bound to an address that [`bind_first`] got.
@@ -30,6 +31,12 @@ pub fn bind_more(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = open(address)?;
     setsockopt(&socket, sockopt::ReusePort, &true)?;
     bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+    own(socket, address)
+}
+
+/// Makes a socket of ours ready to be waited on.
+fn own(socket: OwnedFd, address: SocketAddr) -> io::Result<UdpSocket> {
+    setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::new(LOOK_UP, 0))?;
     let socket = UdpSocket::from(socket);
     prepare(&socket, address)?;
     Ok(socket)
@@ -75,6 +82,16 @@ pub fn shut(socket: &UdpSocket) -> io::Result<()> {
         });
     }
     socket.connect(itself)
+}
+
+/// Wakes whoever waits on a socket that was [shut](shut): sends it nothing, from itself.
+pub fn knock(socket: &UdpSocket) -> io::Result<()> {
+    socket.send(&[]).map(drop)
+}
+
+/// Whether a datagram is that: nothing, from the port that it came to.
+pub fn is_knock(length: usize, client: SocketAddr, address: SocketAddr) -> bool {
+    length == 0 && client.port() == address.port()
 }
 
 /// What differs between the families.

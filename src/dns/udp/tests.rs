@@ -2,6 +2,7 @@
 
 use super::*;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::atomic::AtomicUsize;
 
 const GUARD: std::time::Duration = std::time::Duration::from_secs(20);
 
@@ -37,18 +38,18 @@ impl Answer for Echo {
 
 struct Server {
     running: Running,
-    addresses: Vec<SocketAddr>,
+    address: SocketAddr,
     metrics: Arc<Metrics>,
 }
 
 fn start(udp: Udp) -> Server {
     let metrics = Arc::new(Metrics::default());
-    let addresses = udp.local_addrs().to_vec();
-    Server { running: udp.spawn(|| Echo, &metrics, Clock::start()).unwrap(), addresses, metrics }
+    let address = udp.local_addr();
+    Server { running: udp.spawn(|| Echo, &metrics, Clock::start()).unwrap(), address, metrics }
 }
 
 fn loopback(address: &str) -> Udp {
-    Udp::bind(&[address.parse().unwrap()], 2).unwrap()
+    Udp::bind(address.parse().unwrap(), 2).unwrap()
 }
 
 /// A client that hears only who it talks to.
@@ -71,18 +72,45 @@ fn hear(client: &UdpSocket) -> Vec<u8> {
 
 #[test]
 fn every_client_is_answered_over_both_families() {
-    let addresses = ["127.0.0.1:0", "[::1]:0"].map(|address| address.parse().unwrap());
-    let server = start(Udp::bind(&addresses, 3).unwrap());
-    for &address in &server.addresses {
-        let clients: Vec<UdpSocket> = (0..20).map(|_| client(address)).collect();
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let server = start(Udp::bind(address.parse().unwrap(), 3).unwrap());
+        let clients: Vec<UdpSocket> = (0..20).map(|_| client(server.address)).collect();
         for (number, client) in clients.iter().enumerate() {
             client.send(format!("hello {number}").as_bytes()).unwrap();
         }
         for (number, client) in clients.iter().enumerate() {
             assert_eq!(hear(client), format!("hello {number}").as_bytes());
         }
+        server.running.stop();
     }
-    server.running.stop();
+}
+
+/// Counts what it is given.
+struct Given(Arc<AtomicUsize>);
+
+impl Answer for Given {
+    fn answer(&mut self, _: &mut Place, length: usize, _: SocketAddr, _: Moment, _: &mut Vec<u8>) -> Reply {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Reply::InPlace(length)
+    }
+}
+
+#[test]
+fn what_wakes_the_threads_at_the_end_is_nobodys_query() {
+    for address in ["127.0.0.1:0", "0.0.0.0:0", "[::1]:0", "[::]:0"] {
+        let udp = loopback(address);
+        let port = udp.local_addr().port();
+        let to =
+            if udp.local_addr().is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+        let client = client(SocketAddr::new(to, port));
+        let given = Arc::default();
+        let running = udp.spawn(|| Given(Arc::clone(&given)), &Arc::default(), Clock::start()).unwrap();
+        // An empty datagram of somebody else's is one.
+        client.send(b"").unwrap();
+        assert_eq!(hear(&client), b"");
+        running.stop();
+        assert_eq!(given.load(Ordering::SeqCst), 1, "{address}");
+    }
 }
 
 #[test]
@@ -91,7 +119,7 @@ fn on_a_wildcard_the_answer_leaves_from_where_the_query_came_to() {
         [("0.0.0.0:0", &["127.0.0.1", "127.0.0.2", "127.1.2.3"][..]), ("[::]:0", &["::1"])]
     {
         let server = start(loopback(wildcard));
-        let port = server.addresses[0].port();
+        let port = server.address.port();
         let clients: Vec<_> =
             addresses.iter().map(|address| client(SocketAddr::new(address.parse().unwrap(), port))).collect();
         for round in 0..40 {
@@ -107,8 +135,8 @@ fn on_a_wildcard_the_answer_leaves_from_where_the_query_came_to() {
 #[test]
 fn answers_that_leave_together_reach_each_client_whole() {
     for address in ["127.0.0.1:0", "0.0.0.0:0", "[::1]:0", "[::]:0"] {
-        let udp = Udp::bind(&[address.parse().unwrap()], 1).unwrap();
-        let mut to = udp.local_addrs()[0];
+        let udp = Udp::bind(address.parse().unwrap(), 1).unwrap();
+        let mut to = udp.local_addr();
         if to.ip().is_unspecified() {
             to.set_ip(if to.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
         }
@@ -141,24 +169,24 @@ fn answers_that_leave_together_reach_each_client_whole() {
 #[test]
 fn an_ipv6_wildcard_leaves_ipv4_to_others() {
     let six = loopback("[::]:0");
-    let port = six.local_addrs()[0].port();
+    let port = six.local_addr().port();
     assert!(UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok());
 }
 
 #[test]
 fn an_address_that_another_server_has_is_refused() {
     let first = loopback("127.0.0.1:0");
-    let address = first.local_addrs()[0];
-    let refused = Udp::bind(&[address], 2).unwrap_err();
+    let address = first.local_addr();
+    let refused = Udp::bind(address, 2).unwrap_err();
     assert!(refused.to_string().starts_with(&format!("udp {address}: cannot listen: ")), "{refused}");
     drop(first);
-    assert!(Udp::bind(&[address], 2).is_ok());
+    assert!(Udp::bind(address, 2).is_ok());
 }
 
 #[test]
 fn what_is_in_the_queue_at_the_end_is_answered() {
     let udp = loopback("127.0.0.1:0");
-    let clients: Vec<UdpSocket> = (0..10).map(|_| client(udp.local_addrs()[0])).collect();
+    let clients: Vec<UdpSocket> = (0..10).map(|_| client(udp.local_addr())).collect();
     for client in &clients {
         (0..=99).for_each(|number| assert_eq!(client.send(&[number]).unwrap(), 1));
     }
@@ -194,15 +222,12 @@ fn sockets_handed_in_are_served_and_left_open() {
     let given = UdpSocket::bind("127.0.0.1:0").unwrap();
     given.set_nonblocking(true).unwrap();
     let kept = given.try_clone().unwrap();
-    let server = start(Udp::adopt(vec![given, UdpSocket::bind("[::1]:0").unwrap()], 3).unwrap());
-    assert_eq!(server.addresses.len(), 2);
-    for &address in &server.addresses {
-        let clients: Vec<UdpSocket> = (0..9).map(|_| client(address)).collect();
-        clients.iter().for_each(|client| assert_eq!(client.send(b"hello").unwrap(), 5));
-        clients.iter().for_each(|client| assert_eq!(hear(client), b"hello"));
-    }
+    let server = start(Udp::adopt(given, 3).unwrap());
+    let clients: Vec<UdpSocket> = (0..9).map(|_| client(server.address)).collect();
+    clients.iter().for_each(|client| assert_eq!(client.send(b"hello").unwrap(), 5));
+    clients.iter().for_each(|client| assert_eq!(hear(client), b"hello"));
     server.running.stop();
-    let client = client(server.addresses[0]);
+    let client = client(server.address);
     client.send(b"next").unwrap();
     kept.set_nonblocking(false).unwrap();
     kept.set_read_timeout(Some(GUARD)).unwrap();
@@ -212,7 +237,7 @@ fn sockets_handed_in_are_served_and_left_open() {
 #[test]
 fn an_answer_that_cannot_be_sent_is_counted_and_holds_nobody_up() {
     let udp = loopback("127.0.0.1:0");
-    let client = client(udp.local_addrs()[0]);
+    let client = client(udp.local_addr());
     for word in ["first", "too long", "silence", "second", "too long", "third"] {
         client.send(word.as_bytes()).unwrap();
     }
@@ -245,8 +270,8 @@ impl Answer for Fragile {
 
 #[test]
 fn a_panic_costs_its_batch_and_no_thread() {
-    let udp = Udp::bind(&["127.0.0.1:0".parse().unwrap()], 1).unwrap();
-    let client = client(udp.local_addrs()[0]);
+    let udp = Udp::bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+    let client = client(udp.local_addr());
     let (teller, told) = std::sync::mpsc::channel();
     let running = udp.spawn(|| Fragile(teller.clone()), &Arc::default(), Clock::start()).unwrap();
     for _ in 0..3 {
@@ -262,7 +287,7 @@ fn a_panic_costs_its_batch_and_no_thread() {
 #[test]
 fn a_query_beyond_the_longest_is_cut() {
     let server = start(loopback("127.0.0.1:0"));
-    let client = client(server.addresses[0]);
+    let client = client(server.address);
     client.send(&[7; LONGEST_QUERY + 1000]).unwrap();
     assert_eq!(hear(&client), [7; LONGEST_QUERY]);
     server.running.stop();

@@ -71,7 +71,7 @@ pub fn main(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let zones = Zones::new(&[content], &engine.farms()).map_err(|errors| format!("{errors:?}"))?;
     let metrics = Arc::new(Metrics::default());
     let handler = Arc::new(Handler::new(Arc::new(engine), zones, Options::default(), Arc::clone(&metrics))?);
-    let udp = Udp::bind(&[address.parse()?], threads)?;
+    let udp = Udp::bind(address.parse()?, threads)?;
     let random = SplitMix::from_system;
     let _running = match rest.get(3).map(String::as_str) {
         Some("general") => udp.spawn(|| General(Arc::clone(&handler), random()), &metrics, clock)?,

@@ -34,8 +34,8 @@ pub fn main(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let address = arguments.next().ok_or("usage: idle ADDRESS:PORT [THREADS] [shared]")?.parse()?;
     let threads = arguments.next().map_or(Ok(1), |threads| threads.parse())?;
     let udp = match arguments.next().map(String::as_str) {
-        Some("shared") => Udp::adopt(vec![UdpSocket::bind(address)?], threads)?,
-        _ => Udp::bind(&[address], threads)?,
+        Some("shared") => Udp::adopt(UdpSocket::bind(address)?, threads)?,
+        _ => Udp::bind(address, threads)?,
     };
     let _running = udp.spawn(|| Echo, &Arc::new(Metrics::default()), Clock::start())?;
     loop {
