@@ -66,7 +66,8 @@ impl Athena {
 
     /// Asks over UDP and gives the whole reply.
     pub fn ask(&self, name: &str, record_type: RecordType) -> Message {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let any = if self.dns.is_ipv4() { "127.0.0.1:0" } else { "[::]:0" };
+        let socket = UdpSocket::bind(any).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut query = Message::new(rand_id(), MessageType::Query, OpCode::Query);
         query.add_query(Query::query(Name::from_ascii(name).unwrap(), record_type));
@@ -164,6 +165,7 @@ pub fn get_with(server: SocketAddr, path: &str, fields: &str) -> Response {
 /// to `/host` with the host it was asked for.
 pub struct Backends {
     pub port: u16,
+    addresses: Vec<IpAddr>,
     running: Vec<Option<Backend>>,
 }
 
@@ -175,14 +177,19 @@ struct Backend {
 }
 
 impl Backends {
+    /// So many, on loopback addresses of their own.
     pub fn start(count: u8) -> Self {
-        let address = |index: u8, port| SocketAddr::from(([127, 0, 1, index], port));
+        Self::start_at((1..=count).map(|index| [127, 0, 1, index].into()).collect())
+    }
+
+    /// One at each of these addresses.
+    pub fn start_at(addresses: Vec<IpAddr>) -> Self {
         // The first takes any free port; where that one is taken on another of our addresses, a new one is taken.
         let listeners = loop {
-            let first = TcpListener::bind(address(1, 0)).unwrap();
+            let first = TcpListener::bind((addresses[0], 0)).unwrap();
             let port = first.local_addr().unwrap().port();
             let others: Result<Vec<_>, _> =
-                (2..=count).map(|index| TcpListener::bind(address(index, port))).collect();
+                addresses[1..].iter().map(|&address| TcpListener::bind((address, port))).collect();
             if let Ok(others) = others {
                 break std::iter::once(first).chain(others).collect::<Vec<_>>();
             }
@@ -194,16 +201,16 @@ impl Backends {
             let thread = std::thread::spawn(move || serve(&listener, &format!("app{:02}", index + 1), &seen));
             Some(Backend { stopping, address, thread })
         };
-        Self { port, running: listeners.into_iter().enumerate().map(serve).collect() }
+        Self { port, addresses, running: listeners.into_iter().enumerate().map(serve).collect() }
     }
 
     /// The configuration of these backends and of a farm `farm_one` over them.
     pub fn farm(&self, algorithm: &str, more: &str) -> String {
         let names: Vec<String> = (1..=self.running.len()).map(|index| format!("app{index:02}")).collect();
-        let backend = |(index, name): (usize, &String)| {
-            format!("[backends.{name}]\naddress = \"127.0.1.{}\"\nport = {}\n", index + 1, self.port)
+        let backend = |(name, address): (&String, &IpAddr)| {
+            format!("[backends.{name}]\naddress = \"{address}\"\nport = {}\n", self.port)
         };
-        let backends: String = names.iter().enumerate().map(backend).collect();
+        let backends: String = names.iter().zip(&self.addresses).map(backend).collect();
         format!("{backends}[farms.farm_one]\nmembers = {names:?}\nalgorithm = \"{algorithm}\"\n{more}\n")
     }
 }

@@ -7,6 +7,7 @@ mod apache;
 mod caddy;
 mod clients;
 mod haproxy;
+mod ipv6;
 mod nginx;
 mod resolvers;
 mod scripts;
@@ -82,6 +83,7 @@ impl Place {
     /// Copies files of an example into the folder, with the test's addresses in them. Gives the path of the first.
     pub fn fill(&self, example: &str, files: &[&str], dns: SocketAddr, backends: u16) -> String {
         let source = examples().join(example);
+        let host = if dns.is_ipv6() { format!("[{}]", dns.ip()) } else { dns.ip().to_string() };
         for file in files {
             let text = std::fs::read_to_string(source.join(file)).unwrap();
             let mut filled = text
@@ -89,7 +91,7 @@ impl Place {
                 .replace("127.0.53.1", &self.address.to_string());
             for mark in [':', '#', '@'] {
                 filled = filled
-                    .replace(&format!("127.0.0.1{mark}5300"), &format!("{}{mark}{}", dns.ip(), dns.port()))
+                    .replace(&format!("127.0.0.1{mark}5300"), &format!("{host}{mark}{}", dns.port()))
                     .replace(&format!("127.0.0.1{mark}5302"), &format!("{}{mark}5302", self.address));
             }
             for word in ["bind ", "listen-address="] {
