@@ -70,6 +70,9 @@ pub fn main(arguments: &[String]) -> Result<(), Box<dyn Error>> {
         for connection in round.iter_mut() {
             bad += u64::from(!read(connection, &mut buffer)?);
         }
+        // Each has its turn, or the server would close those that are never used.
+        let used = round.len();
+        connections.rotate_left(used);
     }
     println!("{:.0} {bad}", done as f64 / clock.now().seconds_since(start));
     Ok(())
