@@ -1,5 +1,6 @@
 //! What a backend says about itself: named numbers.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 /// Longest name of a statistic, in octets.
@@ -15,8 +16,41 @@ pub const NOT_STATISTICS: [&str; 10] = ["h", "a", "p", "s", "v", "i", "w", "t", 
 
 /// The checked name of a statistic: `[a-z][a-z0-9_]{0,31}` and none of [`NOT_STATISTICS`]. The one-letter codes of
 /// `http.md` for numbers (`l`, `c`, `u`, `q`, `e`, `r`, `n`) are such names too.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StatisticName(Box<str>);
+/// Nearly all are short, and every report brings some for every backend: a short one takes no memory of its own.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct StatisticName(Octets);
+
+/// Octets with their number; what is not used is 0.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Octets {
+    Few(u8, [u8; FEW]),
+    Many(Box<(u8, [u8; MAX_STATISTIC_NAME])>),
+}
+
+/// So many, with their number and a word for which it is, are as long as two pointers.
+const FEW: usize = 14;
+
+impl Octets {
+    fn new(text: &str) -> Self {
+        let length = text.len() as u8;
+        if text.len() <= FEW {
+            let mut octets = [0; FEW];
+            octets[..text.len()].copy_from_slice(text.as_bytes());
+            Self::Few(length, octets)
+        } else {
+            let mut octets = [0; MAX_STATISTIC_NAME];
+            octets[..text.len()].copy_from_slice(text.as_bytes());
+            Self::Many(Box::new((length, octets)))
+        }
+    }
+
+    fn get(&self) -> &[u8] {
+        match self {
+            Self::Few(length, octets) => &octets[..usize::from(*length)],
+            Self::Many(many) => &many.1[..usize::from(many.0)],
+        }
+    }
+}
 
 impl StatisticName {
     /// Takes a name as it stands; gives `None` where it is not of the form above.
@@ -25,24 +59,36 @@ impl StatisticName {
         let first = bytes.next()?.is_ascii_lowercase();
         let rest = bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
         let form = first && rest && text.len() <= MAX_STATISTIC_NAME;
-        (form && !NOT_STATISTICS.contains(&text)).then(|| Self(text.into()))
+        (form && !NOT_STATISTICS.contains(&text)).then(|| Self(Octets::new(text)))
     }
 
     /// The name.
     pub fn as_str(&self) -> &str {
-        &self.0
+        std::str::from_utf8(self.0.get()).expect("the grammar above is of ASCII")
+    }
+}
+
+impl Ord for StatisticName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.get().cmp(other.0.get())
+    }
+}
+
+impl PartialOrd for StatisticName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
 impl fmt::Display for StatisticName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+        formatter.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for StatisticName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, formatter)
+        fmt::Debug::fmt(self.as_str(), formatter)
     }
 }
 
@@ -76,7 +122,12 @@ impl Statistics {
 
     /// Carries out one change. Whether the value may be had and fits was checked before.
     pub fn change(&mut self, name: &StatisticName, amount: Amount) {
-        match (self.find(name.as_str()), amount) {
+        let found = self.find(name.as_str());
+        if found.is_err() {
+            // Most backends have the same few for ever, and there may be many backends.
+            self.0.reserve_exact(1);
+        }
+        match (found, amount) {
             (Ok(index), Amount::Set(value)) => self.0[index].1 = value,
             (Ok(index), Amount::Add(value)) => {
                 let sum = self.0[index].1 + value;
@@ -103,7 +154,7 @@ impl Statistics {
     }
 
     fn find(&self, name: &str) -> Result<usize, usize> {
-        self.0.binary_search_by(|(have, _)| have.as_str().cmp(name))
+        self.0.binary_search_by(|(have, _)| have.0.get().cmp(name.as_bytes()))
     }
 }
 
@@ -121,6 +172,17 @@ mod tests {
         for bad in ["", "Queue", "2queue", "_q", "a-b", "ü", "h", "w", "k", &"x".repeat(33)] {
             assert!(StatisticName::parse(bad).is_none(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_name_is_what_it_was_parsed_from_however_long_it_is() {
+        let texts: Vec<String> = (1..=MAX_STATISTIC_NAME).map(|length| "q".repeat(length)).collect();
+        for pair in texts.windows(2) {
+            let (shorter, longer) = (name(&pair[0]), name(&pair[1]));
+            assert_eq!((shorter.as_str(), longer.as_str()), (pair[0].as_str(), pair[1].as_str()));
+            assert!(shorter < longer && shorter != longer && shorter == shorter.clone());
+        }
+        assert!(name("b") > name("aaaaaaaaaaaaaaaaaaaa") && name("b") < name("baaaaaaaaaaaaaaaaaaa"));
     }
 
     #[test]
