@@ -2,20 +2,26 @@
 //! vocabularies meet.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use hickory_proto::rr::Name;
 
-use crate::balance::Engine;
 use crate::balance::registration::Registration;
 use crate::balance::token::{TokenKey, TokenKeys};
+use crate::balance::{Engine, Farm};
 use crate::config::{Config, MirrorPeer, Records, Secret};
 use crate::dns::{self, CookieOptions, TcpOptions, ZoneContent, ZoneError, Zones};
 use crate::http::access::{Access, Gate, Key};
-use crate::http::{self, Limits};
+use crate::http::{self, Limits, Shown};
 use crate::mirror;
 
 /// Reads the zones and binds the farms into the first of them. Gives every problem of every zone file.
 pub fn zones(config: &Config, engine: &Engine) -> Result<Zones, Vec<ZoneError>> {
+    zones_with(config, &engine.farms())
+}
+
+/// The same with farms that no engine has yet.
+pub(super) fn zones_with(config: &Config, farms: &[Arc<Farm>]) -> Result<Zones, Vec<ZoneError>> {
     let mut contents = Vec::new();
     let mut problems = Vec::new();
     for zone in &config.zones {
@@ -35,7 +41,7 @@ pub fn zones(config: &Config, engine: &Engine) -> Result<Zones, Vec<ZoneError>> 
     if !problems.is_empty() {
         return Err(problems);
     }
-    Zones::new(&contents, &engine.farms())
+    Zones::new(&contents, farms)
 }
 
 /// How DNS answers, forwarding aside.
@@ -82,6 +88,7 @@ pub fn registration(config: &Config) -> Option<Registration> {
 /// How HTTP answers, without TLS.
 pub fn http_options(config: &Config) -> http::Options {
     let (http, access) = (&config.http, &config.access);
+    let source = Arc::clone(&config.source);
     let gate = |networks: &[ipnet::IpNet], key: &Option<Secret<String>>| Gate {
         networks: networks.to_vec(),
         key: key.as_ref().and_then(|key| Key::new(key.expose().as_bytes())),
@@ -91,7 +98,7 @@ pub fn http_options(config: &Config) -> http::Options {
         max_embed: http.max_embed,
         allow_diverse_multi: http.allow_diverse_multi,
         zones: config.zones.iter().map(|zone| zone.name.clone()).collect(),
-        configuration: config.shown.clone(),
+        configuration: Shown::new(move || source.shown()),
         tls: None,
         cookie: config.cookie.name.clone(),
         access: Access {

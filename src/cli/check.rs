@@ -19,6 +19,6 @@ impl Check {
     /// Prints the effective configuration with the origin of each line, secrets hidden.
     pub fn run(self) -> Result<(), Failure> {
         let config = config::load(self.config.as_deref(), &Given::environment())?;
-        output::print(&config.shown).map(drop)
+        output::print(&config.shown()).map(drop)
     }
 }

@@ -23,16 +23,17 @@ pub use fallback::farm_label;
 pub use read::parse_duration;
 pub use zones::resolve;
 
-use super::effective::effective;
+use std::sync::Arc;
+
 use super::file::{Node, Origin, Shape, Typed};
 use super::path::Path;
 use super::problem::{Place, Problem, Problems};
-use super::{Config, Shutdown};
+use super::{Config, Shutdown, Source};
 use crate::balance::Plan;
 use crate::balance::registration::is_host_address;
 
-/// Checks everything; gives the configuration, or all that is wrong with it.
-pub fn check(typed: &Typed) -> Result<Config, Problems> {
+/// Checks everything that was read from `source`; gives the configuration, or all that is wrong with it.
+pub fn check(typed: &Typed<'_>, source: &Arc<Source>) -> Result<Config, Problems> {
     let mut check = Check { typed, found: Vec::new() };
     let root = typed.root();
     check.unknown_keys(root);
@@ -74,14 +75,14 @@ pub fn check(typed: &Typed) -> Result<Config, Problems> {
             probes,
             log,
             shutdown,
-            shown: effective(typed),
+            source: Arc::clone(source),
         }),
     }
 }
 
 /// What was found so far.
 struct Check<'a> {
-    typed: &'a Typed,
+    typed: &'a Typed<'a>,
     found: Vec<Found<'a>>,
 }
 

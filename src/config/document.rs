@@ -37,8 +37,8 @@ impl<'t> Document<'t> {
     }
 
     /// Everything in it.
-    pub fn table(&self) -> &DeTable<'t> {
-        &self.table
+    pub fn into_table(self) -> DeTable<'t> {
+        self.table
     }
 
     /// The line, from 1, on which the key or item at the end of `path` stands. Keys are found in any letter case,
@@ -77,7 +77,7 @@ pub fn value(text: &str) -> Option<DeValue<'_>> {
 }
 
 /// Line and column of an offset, both from 1.
-fn position(text: &str, offset: usize) -> (usize, usize) {
+pub fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;

@@ -15,7 +15,7 @@ const FILES: [&str; 7] =
     ["zone_file", "state_dir", "cookie_secret_file", "cert", "key", "tls_cert", "tls_key"];
 
 /// The effective configuration of what was typed and found to be right.
-pub fn effective(typed: &Typed) -> String {
+pub fn effective(typed: &Typed<'_>) -> String {
     let root = typed.root();
     let zone = match root.get("zone").map(|zone| zone.shape()) {
         Some(Shape::Text(zone)) => zone,

@@ -4,12 +4,14 @@
 //! Values are not deserialized into structs of serde's: serde stops at the first value of a wrong type, and we owe the
 //! user all of them, each with its place. So `check/` walks [`Node`]s.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path as FilePath, PathBuf};
 
 use figment::value::{Dict, Map, Num, Tag, Value};
 use figment::{Figment, Metadata, Profile, Provider};
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::document::{self, Document};
@@ -17,12 +19,13 @@ use super::given::Given;
 use super::keys::{self, Kind, SECTIONS};
 use super::path::{Path, Step};
 use super::problem::{Place, Problem};
+use super::tree::{Entry, Packed, Tree, beyond};
 
 /// The name of the first layer.
 const BUILT_IN: &str = "built in";
 
 /// A file that was read.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Text {
     /// Its name, as people gave it.
     pub path: PathBuf,
@@ -80,31 +83,32 @@ pub enum Origin<'a> {
     Given(&'a str),
 }
 
+/// Sections of people's names, and what one name stands for. They may be large.
+const NAMED: [(&str, &str); 2] = [("backends", "backend"), ("farms", "farm")];
+
 /// All layers, merged.
-pub struct Typed {
-    root: Value,
-    /// Where values with these tags came from.
-    origins: BTreeMap<Tag, Metadata>,
-    file: Text,
+pub struct Typed<'t> {
+    root: Tree<'t>,
+    /// The layers that values came from; `None`: the built-in one.
+    layers: Vec<Option<Metadata>>,
+    file: &'t Text,
     /// What was found to be wrong on the way.
     pub noted: Vec<Problem>,
 }
 
-impl Typed {
+impl<'t> Typed<'t> {
     /// Merges the layers; gives the problems of syntax instead if there are any.
-    pub fn merge(file: Text, given: &[Given]) -> Result<Self, Vec<Problem>> {
+    pub fn merge(file: &'t Text, given: &[Given]) -> Result<Self, Vec<Problem>> {
         let mut figment = Figment::from(Layer { name: BUILT_IN.into(), file: None, dict: defaults().into() });
-        let Text { path, text } = &file;
+        let Text { path, text } = file;
         let mut noted = Vec::new();
-        // The document is dropped before the layers are merged: of a large configuration it is a large part.
-        let dict = {
-            let document = Document::parse(path, text)?;
-            lower_names(dict(document.table()), path, &document, &mut noted)
-        };
+        let mut table = Document::parse(path, text)?.into_table();
+        lower_names(&mut table, file, &mut noted);
+        let alone = take_alone(&mut table, given);
         figment = figment.merge(Layer {
             name: path.display().to_string(),
             file: Some(path.clone()),
-            dict: dict.into(),
+            dict: dict(&table).into(),
         });
         for given in given {
             figment =
@@ -114,13 +118,21 @@ impl Typed {
             let place = Place::BuiltIn;
             vec![Problem { place, key: String::new(), text: error.to_string() }]
         };
-        let root = figment.find_value("").map_err(unmerged)?;
-        let mut tags = BTreeSet::new();
-        let mut last = Tag::Default;
-        collect_tags(&root, &mut last, &mut tags);
-        let origin = |tag: Tag| figment.get_metadata(tag).map(|metadata| (tag, metadata.clone()));
-        let origins = tags.into_iter().filter_map(origin).collect();
-        Ok(Self { root, origins, file, noted })
+        let merged = figment.find_value("").map_err(unmerged)?;
+        let (mut numbers, mut layers) = (BTreeMap::new(), Vec::new());
+        let mut number = |tag: Tag| {
+            *numbers.entry(tag).or_insert_with(|| {
+                layers.push(figment.get_metadata(tag).cloned().filter(|layer| layer.name != BUILT_IN));
+                layers.len() as u16 - 1
+            })
+        };
+        let mut root = packed(merged, &mut number);
+        for (section, table) in alone {
+            if let Some(place) = root.get_mut(section) {
+                place.value = Packed::table(table, place.layer);
+            }
+        }
+        Ok(Self { root, layers, file, noted })
     }
 
     /// The top.
@@ -130,18 +142,31 @@ impl Typed {
 
     /// The text of the file parsed once more, for places.
     pub fn document(&self) -> Option<(&FilePath, Document<'_>)> {
-        let Text { path, text } = &self.file;
+        let Text { path, text } = self.file;
         Document::parse(path, text).ok().map(|document| (path.as_path(), document))
     }
 
-    fn origin(&self, tag: Tag) -> Origin<'_> {
-        match self.origins.get(&tag) {
+    fn origin(&self, layer: u16) -> Origin<'_> {
+        match &self.layers[usize::from(layer)] {
             Some(metadata) if metadata.source.is_some() => Origin::File(&self.file.path),
-            Some(metadata) if metadata.name == BUILT_IN => Origin::BuiltIn,
             Some(metadata) => Origin::Given(&metadata.name),
             None => Origin::BuiltIn,
         }
     }
+}
+
+/// Takes the large sections out of which the file alone speaks, and leaves them empty: there is nothing to merge them with.
+fn take_alone<'t>(table: &mut DeTable<'t>, given: &[Given]) -> Vec<(&'static str, DeTable<'t>)> {
+    let mut alone = Vec::new();
+    for (section, _) in NAMED {
+        if given.iter().any(|given| given.path.first().is_none_or(|first| first == section)) {
+            continue;
+        }
+        if let Some(DeValue::Table(table)) = table.get_mut(section).map(Spanned::get_mut) {
+            alone.push((section, std::mem::take(table)));
+        }
+    }
+    alone
 }
 
 /// What a value is, as far as TOML tells things apart.
@@ -164,8 +189,8 @@ pub enum Shape<'a> {
 /// A value, with its path and its origin.
 #[derive(Clone, Copy)]
 pub struct Node<'a> {
-    typed: &'a Typed,
-    value: &'a Value,
+    typed: &'a Typed<'a>,
+    value: &'a Tree<'a>,
     /// How it was reached.
     pub path: Path<'a>,
 }
@@ -173,76 +198,76 @@ pub struct Node<'a> {
 impl<'a> Node<'a> {
     /// What it is.
     pub fn shape(&self) -> Shape<'a> {
-        match self.value {
-            Value::String(_, text) => Shape::Text(text),
-            Value::Bool(_, flag) => Shape::Flag(*flag),
-            Value::Num(_, Num::F64(number)) => Shape::Number(*number),
-            Value::Num(_, number) => Shape::Whole(whole(*number)),
-            Value::Array(_, items) => Shape::List(items.len()),
-            Value::Dict(..) => Shape::Table,
-            // No layer makes these.
-            Value::Char(..) | Value::Empty(..) => Shape::Text(""),
+        match &self.value.value {
+            Packed::Text(text) => Shape::Text(text),
+            Packed::Flag(flag) => Shape::Flag(*flag),
+            Packed::Number(number) => Shape::Number(*number),
+            Packed::Whole(number) => Shape::Whole(i128::from(*number)),
+            Packed::List(items) => Shape::List(items.len()),
+            Packed::Table(_) => Shape::Table,
         }
     }
 
     /// Where it came from. A table that several layers filled came from the last of them.
     pub fn origin(&self) -> Origin<'a> {
-        self.typed.origin(self.value.tag())
+        self.typed.origin(self.value.layer)
     }
 
     /// The value of this key, if this is a table that has it.
     pub fn get(&self, key: &'a str) -> Option<Self> {
-        let Value::Dict(_, dict) = self.value else { return None };
-        dict.get(key).map(|value| self.below(value, Step::Key(key)))
+        self.value.get(key).map(|value| self.below(value, Step::Key(key)))
     }
 
     /// Its keys and their values, in alphabetical order; nothing if it is no table.
     pub fn entries(&self) -> impl Iterator<Item = (&'a str, Self)> + use<'a> {
         let node = *self;
-        let dict = match self.value {
-            Value::Dict(_, dict) => Some(dict),
-            _ => None,
+        let entries: &'a [Entry<'a>] = match &self.value.value {
+            Packed::Table(entries) => entries,
+            _ => &[],
         };
-        dict.into_iter().flatten().map(move |(key, value)| (key.as_str(), node.below(value, Step::Key(key))))
+        entries.iter().map(move |(key, value)| (&**key, node.below(value, Step::Key(key))))
     }
 
     /// Its items; a value that is no list is the only item of one.
     pub fn items(&self) -> impl Iterator<Item = Self> + use<'a> {
         let node = *self;
-        let (items, single) = match self.value {
-            Value::Array(_, items) => (items.as_slice(), None),
+        let (items, single) = match &self.value.value {
+            Packed::List(items) => (&**items, None),
             _ => (&[][..], Some(node)),
         };
         let below = move |(place, value)| node.below(value, Step::Item(place));
         items.iter().enumerate().map(below).chain(single)
     }
 
-    fn below(&self, value: &'a Value, step: Step<'a>) -> Self {
+    fn below(&self, value: &'a Tree<'a>, step: Step<'a>) -> Self {
         Self { value, path: self.path.then(step), ..*self }
     }
 }
 
-/// The tags of a value and of all below it; `last` is the one met last, and there are few.
-fn collect_tags(value: &Value, last: &mut Tag, tags: &mut BTreeSet<Tag>) {
-    if *last != value.tag() {
-        *last = value.tag();
-        tags.insert(*last);
-    }
-    match value {
-        Value::Dict(_, dict) => dict.values().for_each(|value| collect_tags(value, last, tags)),
-        Value::Array(_, items) => items.iter().for_each(|value| collect_tags(value, last, tags)),
-        _ => {}
-    }
+/// Packs what figment merged; `layer` numbers a value's tag.
+fn packed(value: Value, layer: &mut impl FnMut(Tag) -> u16) -> Tree<'static> {
+    let number = layer(value.tag());
+    let value = match value {
+        Value::String(_, text) => Packed::Text(text.into()),
+        Value::Bool(_, flag) => Packed::Flag(flag),
+        Value::Num(_, Num::F64(number)) => Packed::Number(number),
+        Value::Num(_, number) => Packed::Whole(whole(number)),
+        Value::Array(_, items) => Packed::List(items.into_iter().map(|item| packed(item, layer)).collect()),
+        // Sorted as it is.
+        Value::Dict(_, dict) => {
+            let entry = |(key, value): (String, Value)| (key.into(), packed(value, layer));
+            Packed::Table(dict.into_iter().map(entry).collect())
+        }
+        // No layer makes these.
+        Value::Char(..) | Value::Empty(..) => Packed::Text("".into()),
+    };
+    Tree { layer: number, value }
 }
 
-fn whole(number: Num) -> i128 {
-    match number {
-        Num::U128(large) => i128::try_from(large).unwrap_or(i128::MAX),
-        other => {
-            let unsigned = other.to_u128().and_then(|number| i128::try_from(number).ok());
-            other.to_i128().or(unsigned).unwrap_or(i128::MAX)
-        }
-    }
+/// Layers hold no integers beyond these.
+fn whole(number: Num) -> i64 {
+    let unsigned = || number.to_u128().and_then(|number| i64::try_from(number).ok());
+    number.to_i128().and_then(|number| i64::try_from(number).ok()).or_else(unsigned).unwrap_or(i64::MAX)
 }
 
 /// The built-in layer: every default of a section that is not named by people. A farm's defaults are those of
@@ -306,8 +331,7 @@ fn convert(value: &DeValue<'_>) -> Value {
         DeValue::String(text) => text.as_ref().into(),
         DeValue::Integer(integer) => match i64::from_str_radix(integer.as_str(), integer.radix()) {
             Ok(number) => number.into(),
-            // Beyond 64 bits: no key takes as much, and as a float it can still be shown.
-            Err(_) => integer.as_str().parse::<f64>().unwrap_or(f64::INFINITY).into(),
+            Err(_) => beyond(integer.as_str()).into(),
         },
         DeValue::Float(float) => float.as_str().parse::<f64>().unwrap_or(f64::NAN).into(),
         DeValue::Boolean(flag) => (*flag).into(),
@@ -319,31 +343,29 @@ fn convert(value: &DeValue<'_>) -> Value {
 
 /// Names of farms and backends in lower case, so that a later layer finds them; two that then are the same are a
 /// problem.
-fn lower_names(mut dict: Dict, file: &FilePath, document: &Document<'_>, noted: &mut Vec<Problem>) -> Dict {
-    for (section, kind) in [("backends", "backend"), ("farms", "farm")] {
-        let Some(Value::Dict(_, named)) = dict.get_mut(section) else { continue };
-        if named.keys().all(|name| !name.bytes().any(|byte| byte.is_ascii_uppercase())) {
+fn lower_names(table: &mut DeTable<'_>, file: &Text, noted: &mut Vec<Problem>) {
+    for (section, kind) in NAMED {
+        let Some(DeValue::Table(named)) = table.get_mut(section).map(Spanned::get_mut) else { continue };
+        if named.keys().all(|name| !name.get_ref().bytes().any(|byte| byte.is_ascii_uppercase())) {
             continue;
         }
-        let mut lower: Map<String, (String, Value)> = Map::new();
-        for (name, value) in std::mem::take(named) {
-            let line = |name: &str| {
-                let path = Path::default().then(Step::Key(section)).then(Step::Key(name));
-                document.line(&path).unwrap_or_default()
-            };
-            if let Some((other, _)) = lower.get(&name.to_ascii_lowercase()) {
-                let (first, second) = (line(other).min(line(&name)), line(other).max(line(&name)));
+        let line = |name: &Spanned<Cow<'_, str>>| document::position(&file.text, name.span().start).0;
+        let mut lines: BTreeMap<String, usize> = BTreeMap::new();
+        for (mut name, value) in std::mem::take(named) {
+            let lower = name.get_ref().to_ascii_lowercase();
+            let here = line(&name);
+            if let Some(other) = lines.insert(lower.clone(), here) {
+                let (first, second) = (other.min(here), other.max(here));
                 noted.push(Problem {
-                    place: Place::File { path: file.to_owned(), line: second, column: 0 },
-                    key: format!("{section}.{}", name.to_ascii_lowercase()),
+                    place: Place::File { path: file.path.clone(), line: second, column: 0 },
+                    key: format!("{section}.{lower}"),
                     text: format!(
                         "this {kind} stands twice, first on line {first}: letter case does not matter"
                     ),
                 });
             }
-            lower.insert(name.to_ascii_lowercase(), (name, value));
+            *name.get_mut() = lower.into();
+            named.insert(name, value);
         }
-        *named = lower.into_iter().map(|(name, (_, value))| (name, value)).collect();
     }
-    dict
 }

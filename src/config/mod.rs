@@ -5,7 +5,9 @@
 //! | [`keys`] | the table of all keys: names, defaults, what they mean |
 //! | [`given`] | values from the environment and from flags |
 //! | `file` | what the user typed: the layers merged by figment, every value with its origin |
+//! | `tree` | these values, packed |
 //! | `document` | the file's text, and on which line a key stands |
+//! | `source` | file and given values as they were read |
 //! | `check` | all problems at once, each with its place and remedy |
 //! | `effective` | what is in force, printed as a file with the origin of each line |
 //! | `template` | a commented file with every key |
@@ -21,12 +23,15 @@ pub mod given;
 pub mod keys;
 mod path;
 pub mod problem;
+mod source;
 mod template;
+mod tree;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -36,10 +41,10 @@ use crate::balance::{Name, Plan};
 use crate::probe::plan::Probe;
 use crate::tls::{Authorities, Certificate};
 pub use check::parse_duration;
-use file::{Text, Typed};
 pub use forward::{Forward, ForwardOrder};
 pub use given::Given;
 pub use problem::{Place, Problem, Problems};
+pub use source::Source;
 pub use template::template;
 
 /// Everything the program is told.
@@ -73,8 +78,15 @@ pub struct Config {
     pub log: Log,
     /// `[shutdown]`
     pub shutdown: Shutdown,
-    /// All of this as a file, with the origin of each line that is no default and with secrets hidden.
-    pub shown: String,
+    /// What it was read from.
+    pub source: Arc<Source>,
+}
+
+impl Config {
+    /// See [`Source::shown`].
+    pub fn shown(&self) -> String {
+        self.source.shown()
+    }
 }
 
 /// A zone.
@@ -371,18 +383,12 @@ members = ["app01", "app02", "app03"]
 /// Reads and checks `file` (`None`: the demonstration) with `given` on top, the last of them winning. Gives every
 /// problem there is.
 pub fn load(file: Option<&Path>, given: &[Given]) -> Result<Config, Problems> {
-    check::check(&typed(file, given)?)
+    let source = Arc::new(Source::read(file, given)?);
+    let typed = source.typed()?;
+    check::check(&typed, &source)
 }
 
 /// The demonstration alone: no file, no environment, no flags.
 pub fn demonstration() -> Config {
     load(None, &[]).expect("the built-in configuration has no problems, which a test holds")
-}
-
-fn typed(file: Option<&Path>, given: &[Given]) -> Result<Typed, Problems> {
-    let text = match file {
-        Some(path) => Text::read(path).map_err(|problem| vec![problem]),
-        None => Ok(Text { path: "built in".into(), text: DEMONSTRATION.to_owned() }),
-    };
-    text.and_then(|text| Typed::merge(text, given)).map_err(Problems::from_some)
 }

@@ -42,7 +42,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::get;
 
-pub use options::{Limits, Options};
+pub use options::{Limits, Options, Shown};
 pub use readiness::Readiness;
 pub use reload::NotReloaded;
 pub use state::State;

@@ -20,8 +20,8 @@ pub struct Options {
     pub allow_diverse_multi: bool,
     /// The zone's apex, and those of further zones: `athena`. A farm's name may be followed by one of them.
     pub zones: Vec<String>,
-    /// The effective configuration as text, without keys: what `status/debug` prints.
-    pub configuration: String,
+    /// What `status/debug` prints of the configuration.
+    pub configuration: Shown,
     /// With this, connections speak TLS and nothing else.
     pub tls: Option<Arc<ServerConfig>>,
     /// The cookie that may hold a sticky token; `None`: none does.
@@ -34,6 +34,28 @@ pub struct Options {
     pub limits: Limits,
 }
 
+/// The effective configuration as text, without keys: made when somebody asks, for it may be large.
+#[derive(Clone)]
+pub struct Shown(Arc<dyn Fn() -> String + Send + Sync>);
+
+impl Shown {
+    /// What `make` gives.
+    pub fn new(make: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        Self(Arc::new(make))
+    }
+
+    /// Makes the text.
+    pub fn text(&self) -> String {
+        (self.0)()
+    }
+}
+
+impl std::fmt::Debug for Shown {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Shown")
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -41,7 +63,7 @@ impl Default for Options {
             max_embed: 16,
             allow_diverse_multi: false,
             zones: vec!["athena".to_owned()],
-            configuration: String::new(),
+            configuration: Shown::new(String::new),
             tls: None,
             cookie: None,
             access: Access::default(),

@@ -98,11 +98,11 @@ impl Target for Configuration {
         Engine::new(config.plan.clone(), Moment::ZERO)
             .map_err(|problems| format!("taken, but the engine refuses it: {problems:?}"))?;
         // A secret is not shown, so what is shown is another configuration.
-        if !config.shown.contains("\"***\"") {
-            let again = self.load(config.shown.as_bytes())?;
+        if !config.shown().contains("\"***\"") {
+            let again = self.load(config.shown().as_bytes())?;
             let again = again.map_err(|problems| format!("what is shown is refused: {problems}"))?;
-            if bare(&again.shown) != bare(&config.shown) {
-                return Err(format!("shown:\n{}\nand again:\n{}", config.shown, again.shown));
+            if bare(&again.shown()) != bare(&config.shown()) {
+                return Err(format!("shown:\n{}\nand again:\n{}", config.shown(), again.shown()));
             }
         }
         Ok(true)

@@ -1,7 +1,7 @@
 //! The text protocol as `http.md` writes it down, over real connections.
 
 use athena::balance::plan::{BackendPlan, Fallback, LastResort, Plan, UrlHost};
-use athena::http::Options;
+use athena::http::{Options, Shown};
 
 use crate::http::{Server, backend, farm, name, plan};
 
@@ -366,7 +366,8 @@ fn what_a_rule_that_learns_believes_is_visible() {
 
 #[test]
 fn debug_says_everything_in_one_answer() {
-    let options = Options { configuration: "zone = \"athena.\"\n".to_owned(), ..Options::default() };
+    let options =
+        Options { configuration: Shown::new(|| "zone = \"athena.\"\n".to_owned()), ..Options::default() };
     let server = Server::start(plan(), options);
     let text = server.tell("/ath/status/debug/?true");
     for part in [

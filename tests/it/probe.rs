@@ -246,12 +246,12 @@ type = "none"
     assert_eq!((scrape.call.path.as_str(), scrape.target.encryption), ("/metrics", Encryption::Unverified));
     assert_eq!(scrape.pace.timeout, Duration::from_secs(10));
     assert_eq!(scrape.statistics.len(), 2);
-    assert!(!format!("{config:?}").contains("s3cret") && !config.shown.contains("s3cret"));
+    assert!(!format!("{config:?}").contains("s3cret") && !config.shown().contains("s3cret"));
 
-    let mut again = Folder::with(&config.shown).load(&[]).unwrap();
+    let mut again = Folder::with(&config.shown()).load(&[]).unwrap();
     let hidden = again.probes[1].scrape.as_mut().unwrap();
     hidden.call.authorization = scrape.call.authorization.clone();
-    assert_eq!(again.probes, config.probes, "{}", config.shown);
+    assert_eq!(again.probes, config.probes, "{}", config.shown());
 }
 
 #[test]

@@ -268,6 +268,6 @@ fn a_cookie_section_that_cannot_work_is_refused() {
     }
     // What is in force is shown without the key.
     std::fs::write(&file, FARM).unwrap();
-    let shown = athena::config::load(Some(&file), &[]).unwrap().shown;
+    let shown = athena::config::load(Some(&file), &[]).unwrap().shown();
     assert!(shown.contains("[cookie]") && !shown.contains(KEY), "{shown}");
 }

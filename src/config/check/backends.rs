@@ -18,10 +18,11 @@ const REFRESH: Duration = Duration::from_secs(30);
 impl<'a> Check<'a> {
     /// All backends, and the host names that somebody has to resolve.
     pub fn backends(&mut self, root: Node<'a>) -> (Vec<BackendPlan>, Vec<Host>) {
-        let mut backends = Vec::new();
-        let mut hosts = Vec::new();
+        let (mut backends, mut hosts) = (Vec::new(), Vec::new());
         let Some(section) = root.get("backends") else { return (backends, hosts) };
-        for (text, node) in section.entries() {
+        let sections = section.entries();
+        backends.reserve_exact(sections.size_hint().0);
+        for (text, node) in sections {
             if node.shape() != Shape::Table {
                 continue;
             }

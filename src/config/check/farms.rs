@@ -40,7 +40,7 @@ impl<'a> FarmSection<'a> {
 /// What members and fallbacks may name.
 pub struct Known<'k> {
     /// Backends that are defined well.
-    pub backends: HashSet<&'k str>,
+    pub backends: HashMap<&'k str, &'k Name>,
     /// The same in the order of their names.
     pub in_order: Vec<&'k Name>,
     /// All that have a section; what is wrong with them is said elsewhere.
@@ -58,7 +58,7 @@ impl<'k> Known<'k> {
     /// These farms, and no backends.
     pub fn of_farms(farms: HashSet<&'k str>, zone: &'k str) -> Self {
         Self {
-            backends: HashSet::new(),
+            backends: HashMap::new(),
             in_order: Vec::new(),
             sections: HashSet::new(),
             farms,
@@ -82,7 +82,7 @@ impl<'a> Check<'a> {
             node.into_iter().flat_map(|node| node.entries())
         };
         let known = Known {
-            backends: backends.iter().map(|backend| backend.name.as_str()).collect(),
+            backends: backends.iter().map(|backend| (backend.name.as_str(), &backend.name)).collect(),
             sections: names("backends").map(|(name, _)| name).collect(),
             in_order: backends.iter().map(|backend| &backend.name).collect(),
             farms: names("farms").map(|(name, _)| name).collect(),
@@ -137,6 +137,7 @@ impl<'a> Check<'a> {
 
         let mut plan = FarmPlan::new(name?, [], algorithm);
         plan.members = members.named;
+        plan.members.shrink_to_fit();
         plan.patterns = members.patterns;
         plan.load = load;
         plan.ttl = u32::try_from(ttl).unwrap_or(u32::MAX);
@@ -217,6 +218,9 @@ impl<'a> Check<'a> {
 
     /// Farms that fall back on each other: every circle, found by cutting each one open where it closes.
     fn circles(&mut self, root: Node<'a>, farms: &[FarmPlan], zone: &str) {
+        if farms.iter().all(|farm| farm.fallback_farms().next().is_none()) {
+            return;
+        }
         let mut open = Plan { backends: Vec::new(), farms: farms.to_vec() };
         let places: HashMap<&Name, usize> =
             farms.iter().zip(0..).map(|(farm, place)| (&farm.name, place)).collect();

@@ -101,13 +101,11 @@ impl<'a> Check<'a> {
             if !known.sections.contains(lower.as_str()) {
                 let near = self.near(&lower, &known.sections);
                 self.wrong(at, format!("member {text:?} is no backend{near}"));
-            } else if let Some(name) =
-                Name::parse(text).ok().filter(|name| known.backends.contains(name.as_str()))
-            {
+            } else if let Some(&name) = known.backends.get(lower.as_str()) {
                 if !seen.insert(name.clone()) {
                     self.wrong(at, format!("member {name} stands twice"));
                 }
-                members.named.push(MemberPlan { backend: name, weight });
+                members.named.push(MemberPlan { backend: name.clone(), weight });
             }
         }
         members

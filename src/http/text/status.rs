@@ -125,7 +125,7 @@ impl Status {
                 let (backends, farms) =
                     (state.engine.backend_statuses(*now), state.engine.farm_statuses(*now));
                 let everything = json::Everything {
-                    configuration: &options.configuration,
+                    configuration: &options.configuration.text(),
                     farms: farms.iter().map(json::farm).collect(),
                     backends: backends.iter().map(|status| json::backend(status, *now)).collect(),
                     engine: json::engine(state, *now),
@@ -157,7 +157,7 @@ fn debug(asked: &Asked<'_>, out: &mut String) {
     let Asked { state, now, options, .. } = asked;
     let (backends, farms) = (state.engine.backend_statuses(*now), state.engine.farm_statuses(*now));
     out.push_str("# configuration\n");
-    out.push_str(options.configuration.trim_end());
+    out.push_str(options.configuration.text().trim_end());
     out.push_str("\n\n# farms\n");
     print(&None, farms.iter().map(|farm| (farm, records::why(farm))), true, out);
     out.push_str("\n# backends\n");
