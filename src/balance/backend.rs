@@ -7,14 +7,19 @@
 //! | feed | new, in, out | reports and silence |
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
 use super::gauge::Tally;
+use super::late::Late;
 use super::moment::Moment;
+use super::name::Name;
+use super::places::Places;
 use super::plan::BackendPlan;
+use super::rare::{Checked, Rare};
 use super::registration::Whereabouts;
 use super::statistics::Statistics;
 use super::status::{BackendStatus, Stated};
@@ -95,20 +100,8 @@ pub fn span(duration: Duration) -> String {
     }
 }
 
-/// What active checks say of a backend.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checked {
-    /// Whether it passes.
-    pub health: Health,
-    /// What was checked and how it went, for people.
-    pub reason: Arc<str>,
-    /// Since when it passes, or does not.
-    pub since: Moment,
-}
-
-/// The truth about one machine, behind the engine's lock.
+/// The truth about one machine, behind the engine's lock. What its plan says stands here and in `machine`.
 pub struct Backend {
-    pub plan: BackendPlan,
     pub machine: Arc<Machine>,
     /// The same for whoever holds no lock.
     pub published: Arc<ArcSwap<Machine>>,
@@ -118,12 +111,6 @@ pub struct Backend {
     pub admin_since: Moment,
     /// By its reports.
     pub reported_health: Health,
-    /// By people.
-    pub mark: Option<Health>,
-    /// By active checks, if it is checked and there was a result.
-    pub checked: Option<Checked>,
-    /// What is in the way of the figures that we fetch of it.
-    pub scrape_trouble: Option<Arc<str>>,
     pub health_since: Moment,
     /// When it became known to us: from here on a new one has its time of grace.
     pub known_since: Moment,
@@ -136,33 +123,31 @@ pub struct Backend {
     /// What the feed was when we last looked, and since when.
     pub feed: Feed,
     pub feed_since: Moment,
-    pub override_weight: Option<f64>,
-    /// When it last came back from out, down, drain or off: where slow start begins.
-    pub returned: Option<Moment>,
+    /// By its plan.
+    pub configured_weight: f64,
     /// Shortest `expect_update` of its farms.
     pub expect: Option<Duration>,
-    /// Its places: farm and member.
-    pub places: Vec<(usize, usize)>,
-    /// Since when it is here, if nobody configured it: its plan is then what its reports say.
-    pub registered: Option<Moment>,
+    pub places: Places,
+    pub rare: Late<Rare>,
 }
 
 impl Backend {
     /// One that is new at `now`.
     pub fn new(plan: BackendPlan, tally: Tally, now: Moment) -> Self {
-        let machine = Arc::new(machine(&plan, &plan.addresses));
+        let machine = Arc::new(machine(plan.name, plan.port, &plan.addresses));
+        let mut rare: Late<Rare> = Late::default();
+        if plan.host.is_some() {
+            rare.host = plan.host.map(Box::from);
+        }
         Self {
             published: Arc::new(ArcSwap::new(Arc::clone(&machine))),
             machine,
-            plan,
+            configured_weight: plan.weight,
             tally,
             statistics: Statistics::default(),
             admin: Admin::On,
             admin_since: now,
             reported_health: Health::Up,
-            mark: None,
-            checked: None,
-            scrape_trouble: None,
             health_since: now,
             known_since: now,
             last_report: None,
@@ -171,51 +156,86 @@ impl Backend {
             left: false,
             feed: Feed::New,
             feed_since: now,
-            override_weight: None,
-            returned: None,
             expect: None,
-            places: Vec::new(),
-            registered: None,
+            places: Places::default(),
+            rare,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Name {
+        &self.machine.name
+    }
+
+    /// Whether this is its plan.
+    pub fn is_by(&self, plan: &BackendPlan) -> bool {
+        let addresses = self.rare.planned.as_deref().unwrap_or(&self.machine.addresses);
+        let same_place = *addresses == *plan.addresses && self.rare.host.as_deref() == plan.host.as_deref();
+        let same_rest = self.machine.port == plan.port && self.configured_weight == plan.weight;
+        *self.name() == plan.name && same_place && same_rest
+    }
+
+    /// What the configuration says of it, or its reports if it registered.
+    pub fn plan(&self) -> BackendPlan {
+        BackendPlan {
+            name: self.name().clone(),
+            addresses: self.rare.planned.as_deref().unwrap_or(&self.machine.addresses).to_vec(),
+            host: self.rare.host.as_deref().map(str::to_owned),
+            port: self.machine.port,
+            weight: self.configured_weight,
         }
     }
 
     /// Carries everything that was learned and decided over to a new configuration of the same name.
     pub fn replan(&mut self, plan: BackendPlan) {
-        let resolved = plan.host.is_some() && plan.host == self.plan.host;
-        let addresses = if resolved { self.machine.addresses.to_vec() } else { plan.addresses.clone() };
-        self.publish(machine(&plan, &addresses));
-        self.plan = plan;
+        let resolved = plan.host.is_some() && plan.host.as_deref() == self.rare.host.as_deref();
+        let former = Arc::clone(&self.machine);
+        let addresses = if resolved { &*former.addresses } else { &plan.addresses };
+        let same = *addresses == *former.addresses && plan.port == former.port && plan.name == former.name;
+        if !same {
+            self.publish(machine(plan.name.clone(), plan.port, addresses));
+        }
+        let moved = *addresses != *plan.addresses;
+        let planned = moved.then(|| plan.addresses.into());
+        self.configured_weight = plan.weight;
+        if self.rare.planned != planned || self.rare.host.as_deref() != plan.host.as_deref() {
+            (self.rare.planned, self.rare.host) = (planned, plan.host.map(Box::from));
+        }
         self.expect = None;
         self.places.clear();
     }
 
     /// Takes other addresses; gives whether they differ from those it had.
-    pub fn move_to(&mut self, addresses: &[std::net::IpAddr]) -> bool {
+    pub fn move_to(&mut self, addresses: &[IpAddr]) -> bool {
         if *self.machine.addresses == *addresses {
             return false;
         }
-        self.publish(machine(&self.plan, addresses));
+        let planned = self.plan().addresses;
+        self.rare.planned = (planned != addresses).then(|| planned.into());
+        self.publish(machine(self.name().clone(), self.machine.port, addresses));
         true
     }
 
     /// Where one that registered is, as its reports say.
     pub fn whereabouts(&self) -> Whereabouts {
-        Whereabouts { addresses: self.plan.addresses.clone(), port: self.plan.port, is_said: true }
+        Whereabouts { addresses: self.plan().addresses, port: self.machine.port, is_said: true }
     }
 
     /// Takes other addresses and another port, if it is one that registered; gives whether they differ from those it had.
-    pub fn relocate(&mut self, addresses: &[std::net::IpAddr], port: Option<u16>) -> bool {
-        if *self.plan.addresses == *addresses && self.plan.port == port {
+    pub fn relocate(&mut self, addresses: &[IpAddr], port: Option<u16>) -> bool {
+        if self.plan().addresses == addresses && self.machine.port == port {
             return false;
         }
-        (self.plan.addresses, self.plan.port) = (addresses.to_vec(), port);
-        self.publish(machine(&self.plan, addresses));
+        if self.rare.planned.is_some() {
+            self.rare.planned = None;
+        }
+        self.publish(machine(self.name().clone(), port, addresses));
         true
     }
 
     /// From when on the silence of one that registered counts: the time in which we were away is none.
     pub fn last_sign(&self) -> Moment {
-        self.last_report.unwrap_or(self.known_since).max(self.registered.unwrap_or_default())
+        self.last_report.unwrap_or(self.known_since).max(self.rare.registered.unwrap_or_default())
     }
 
     fn publish(&mut self, machine: Machine) {
@@ -225,12 +245,12 @@ impl Backend {
 
     /// The weight in force, before a farm's factor and slow start.
     pub fn weight(&self) -> f64 {
-        self.override_weight.unwrap_or(self.plan.weight)
+        self.rare.override_weight.unwrap_or(self.configured_weight)
     }
 
     /// The worst of what anybody says, and who says it.
     pub fn health(&self) -> (Health, Option<Origin>) {
-        match (self.mark, &self.checked, self.reported_health) {
+        match (self.rare.mark, &self.rare.checked, self.reported_health) {
             (Some(Health::Down), ..) => (Health::Down, Some(Origin::People)),
             (_, Some(Checked { health: Health::Down, reason, .. }), _) => {
                 (Health::Down, Some(Origin::Check(Arc::clone(reason))))
@@ -320,27 +340,27 @@ impl Backend {
     }
 
     /// Everything about it, copied out.
-    pub fn status(&self, farms: Vec<super::name::Name>, now: Moment) -> BackendStatus {
+    pub fn status(&self, farms: Vec<Name>, now: Moment) -> BackendStatus {
         let (health, origin) = self.health();
         let answers = self.tally.answers();
         BackendStatus {
-            name: self.plan.name.clone(),
+            name: self.name().clone(),
             addresses: self.machine.addresses.to_vec(),
-            host: self.plan.host.clone(),
-            port: self.plan.port,
+            host: self.rare.host.as_deref().map(str::to_owned),
+            port: self.machine.port,
             admin: Stated { value: self.admin, since: self.admin_since, reason: String::new() },
             health: Stated {
                 value: health,
                 since: self.health_since,
                 reason: origin.map(|origin| origin.to_string()).unwrap_or_default(),
             },
-            mark: self.mark,
-            checked: self.checked.as_ref().map(|checked| Stated {
+            mark: self.rare.mark,
+            checked: self.rare.checked.as_ref().map(|checked| Stated {
                 value: checked.health,
                 since: checked.since,
                 reason: checked.reason.to_string(),
             }),
-            scrape_trouble: self.scrape_trouble.as_deref().map(str::to_owned),
+            scrape_trouble: self.rare.scrape_trouble.as_deref().map(str::to_owned),
             feed: Stated {
                 value: self.feed_for(self.expect, now),
                 since: self.feed_since,
@@ -348,22 +368,21 @@ impl Backend {
             },
             statistics: self.statistics.clone(),
             weight: self.weight(),
-            configured_weight: self.plan.weight,
+            configured_weight: self.configured_weight,
             last_report: self.last_report,
             answers_since_report: answers.saturating_sub(self.answers_at_report),
             answers,
             reports: self.reports,
             farms,
-            registered: self.registered,
+            registered: self.rare.registered,
         }
     }
 }
 
 /// The facts that answers are made of.
-fn machine(plan: &BackendPlan, addresses: &[std::net::IpAddr]) -> Machine {
-    use std::net::IpAddr;
+fn machine(name: Name, port: Option<u16>, addresses: &[IpAddr]) -> Machine {
     Machine {
-        name: plan.name.clone(),
+        name,
         addresses: addresses.into(),
         v4: addresses.iter().find_map(|address| match address {
             IpAddr::V4(address) => Some(*address),
@@ -373,6 +392,6 @@ fn machine(plan: &BackendPlan, addresses: &[std::net::IpAddr]) -> Machine {
             IpAddr::V6(address) => Some(*address),
             IpAddr::V4(_) => None,
         }),
-        port: plan.port,
+        port,
     }
 }

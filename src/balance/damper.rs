@@ -64,7 +64,7 @@ mod tests {
     fn machine(name: &str) -> Arc<Machine> {
         Arc::new(Machine {
             name: Name::parse(name).unwrap(),
-            addresses: Box::new([]),
+            addresses: [][..].into(),
             v4: None,
             v6: None,
             port: None,

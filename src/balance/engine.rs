@@ -107,8 +107,8 @@ enum Look {
 struct FarmTruth {
     /// Its members are all there are, those that registered included.
     plan: FarmPlan,
-    /// Those that the plan names.
-    named: Vec<MemberPlan>,
+    /// Those that the plan names, if it has patterns.
+    named: Option<Vec<MemberPlan>>,
     farm: Arc<Farm>,
     algorithm: Box<dyn Algorithm>,
     pool: Arc<Pool>,
@@ -344,7 +344,7 @@ impl Engine {
 
 impl Truth {
     fn roster(&self) -> Roster {
-        let machine = |backend: &Backend| (backend.plan.name.clone(), Arc::clone(&backend.published));
+        let machine = |backend: &Backend| (backend.name().clone(), Arc::clone(&backend.published));
         let configured = &self.backends[..self.registry.configured];
         let (registered, patterns) = self.registered_roster();
         let farms = self.farms.iter().map(|farm| (farm.plan.name.clone(), Arc::clone(&farm.farm)));
@@ -358,7 +358,7 @@ impl Truth {
 
     fn backend_status(&self, index: usize, now: Moment) -> BackendStatus {
         let backend = &self.backends[index];
-        let farms = backend.places.iter().map(|&(farm, _)| self.farms[farm].plan.name.clone()).collect();
+        let farms = backend.places.iter().map(|(farm, _)| self.farms[farm].plan.name.clone()).collect();
         backend.status(farms, now)
     }
 
@@ -368,7 +368,7 @@ impl Truth {
 
     fn mark_farms_of(&mut self, backend: usize) {
         for place in 0..self.backends[backend].places.len() {
-            let (farm, _) = self.backends[backend].places[place];
+            let (farm, _) = self.backends[backend].places.at(place);
             self.mark_dirty(farm);
         }
     }

@@ -24,6 +24,7 @@
 //! | [`damper`] | shares as weights that do not twitch |
 //! | [`name`], [`statistics`], [`moment`], [`random`] | the words the others are written in |
 
+pub mod addresses;
 pub mod again;
 pub mod algorithm;
 mod backend;
@@ -33,12 +34,15 @@ pub mod durable;
 pub mod engine;
 pub mod farm;
 pub mod gauge;
+mod late;
 pub mod load;
 pub mod moment;
 pub mod name;
 mod note;
+mod places;
 pub mod plan;
 pub mod random;
+mod rare;
 pub mod registration;
 pub mod repeat;
 pub mod sight;

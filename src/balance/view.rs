@@ -6,6 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use super::addresses::Addresses;
 use super::algorithm::{AlgorithmSpec, Belief, MemberId, Select};
 use super::farm::Farm;
 use super::gauge::Tally;
@@ -30,7 +31,7 @@ pub struct Machine {
     /// Its name.
     pub name: Name,
     /// Its addresses, the preferred one of each family first; maybe none while its host name is not resolved.
-    pub addresses: Box<[IpAddr]>,
+    pub addresses: Addresses,
     /// The preferred IPv4 address.
     pub v4: Option<Ipv4Addr>,
     /// The preferred IPv6 address.

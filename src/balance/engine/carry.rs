@@ -16,7 +16,7 @@ use super::super::update::Switch;
 use super::super::view::{Selectors, View, ViewSource};
 use super::registration::Registry;
 use super::trust::Trust;
-use super::{FarmTruth, Place, Truth, durable, views};
+use super::{Engine, FarmTruth, Place, Truth, durable, views};
 
 /// Gauges by farm and backend, each with the statistic that the formula missed.
 pub(super) type Kept = HashMap<(Name, Name), (Arc<Gauge>, Option<String>)>;
@@ -40,12 +40,12 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
         let backends = std::mem::take(&mut old.backends);
         for farm in std::mem::take(&mut old.farms) {
             for place in &farm.members {
-                let key = (farm.plan.name.clone(), backends[place.backend].plan.name.clone());
+                let key = (farm.plan.name.clone(), backends[place.backend].name().clone());
                 kept.insert(key, (Arc::clone(&place.gauge), place.missing.clone()));
             }
             old_farms.insert(farm.plan.name.clone(), farm);
         }
-        old_backends = backends.into_iter().map(|backend| (backend.plan.name.clone(), backend)).collect();
+        old_backends = backends.into_iter().map(|backend| (backend.name().clone(), backend)).collect();
     }
 
     // Those of neighbours in the configuration are neighbours in memory.
@@ -57,7 +57,9 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
             Some(mut known) => {
                 known.replan(backend);
                 // If it registered, the configuration is the one to say where it is from now on.
-                known.registered = None;
+                if known.rare.registered.is_some() {
+                    known.rare.registered = None;
+                }
                 known
             }
             None => Backend::new(backend, gauges.tally(), now),
@@ -67,11 +69,11 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
     registry.farms = (0..plan.farms.len()).filter(|&farm| !plan.farms[farm].patterns.is_empty()).collect();
     let mut gone = Vec::new();
     let mut registered: Vec<Backend> =
-        old_backends.into_values().filter(|backend| backend.registered.is_some()).collect();
-    registered.sort_by(|one, other| one.plan.name.cmp(&other.plan.name));
+        old_backends.into_values().filter(|backend| backend.rare.registered.is_some()).collect();
+    registered.sort_by(|one, other| one.name().cmp(other.name()));
     for mut backend in registered {
-        if registry.farms.iter().any(|&farm| plan.farms[farm].admits(&backend.plan.name)) {
-            backend.replan(backend.plan.clone());
+        if registry.farms.iter().any(|&farm| plan.farms[farm].admits(backend.name())) {
+            backend.replan(backend.plan());
             backends.push(backend);
         } else {
             registry.counts.left += 1;
@@ -79,7 +81,7 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
         }
     }
     let backend_index: HashMap<Name, usize> =
-        backends.iter().enumerate().map(|(index, backend)| (backend.plan.name.clone(), index)).collect();
+        backends.iter().enumerate().map(|(index, backend)| (backend.name().clone(), index)).collect();
     let farm_index: HashMap<Name, usize> =
         plan.farms.iter().enumerate().map(|(index, farm)| (farm.name.clone(), index)).collect();
     let ranks = ranks(&plan.farms, &farm_index);
@@ -105,11 +107,7 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
     }
     for backend in gone {
         let from = backend.whereabouts().to_string();
-        truth.note_registration(
-            &backend.plan.name,
-            [&from, "absent"],
-            "no farm names it by pattern any more",
-        );
+        truth.note_registration(backend.name(), [&from, "absent"], "no farm names it by pattern any more");
     }
     truth.watch_all_registered();
     truth.common.enrol(truth.farms.iter().map(|farm| &farm.farm));
@@ -118,6 +116,23 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
     truth.watch_suspicions();
     truth.settle(now);
     Ok(truth)
+}
+
+impl Engine {
+    /// The farms of a plan in the order of names, without members: to find out whether they can be bound to names. Refuses a
+    /// plan with problems.
+    pub fn rehearse(plan: &Plan) -> Result<Vec<Arc<Farm>>, Vec<PlanError>> {
+        let problems = plan.problems();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let common = Arc::new(Common::default());
+        let bare =
+            |plan: &FarmPlan| Arc::new(Farm::new(plan.name.clone(), empty_view(), Arc::clone(&common)));
+        let mut farms: Vec<_> = plan.farms.iter().map(bare).collect();
+        farms.sort_by(|one, other| one.name().cmp(other.name()));
+        Ok(farms)
+    }
 }
 
 impl Truth {
@@ -131,9 +146,11 @@ impl Truth {
         registered: &[Name],
         now: Moment,
     ) -> FarmTruth {
-        let members = enlist(&plan.members, &plan.patterns, registered);
-        let named = plan.members;
-        let plan = FarmPlan { members, ..plan };
+        let named = (!plan.patterns.is_empty()).then(|| plan.members.clone());
+        let plan = match &named {
+            Some(named) => FarmPlan { members: enlist(named, &plan.patterns, registered), ..plan },
+            None => plan,
+        };
         let same_load = old.as_ref().is_some_and(|old| old.plan.load == plan.load);
         let pool = old.as_ref().map_or_else(|| Arc::new(Pool::default()), |old| Arc::clone(&old.pool));
         let place = |member: &super::super::plan::MemberPlan| {
@@ -201,9 +218,7 @@ impl Truth {
             let expect = self.farms[index].plan.expect_update;
             for member in 0..self.farms[index].members.len() {
                 let backend = &mut self.backends[self.farms[index].members[member].backend];
-                // Most are in one farm, and there may be many.
-                backend.places.reserve_exact(1);
-                backend.places.push((index, member));
+                backend.places.push(index, member);
                 backend.expect = match (backend.expect, expect) {
                     (Some(one), Some(other)) => Some(one.min(other)),
                     (one, other) => one.or(other),
@@ -226,7 +241,7 @@ impl Truth {
                 (backend.feed, backend.feed_since) = (feed, now);
             }
             for place in 0..self.backends[index].places.len() {
-                let (farm, member) = self.backends[index].places[place];
+                let (farm, member) = self.backends[index].places.at(place);
                 if !self.backends[index].statistics.is_empty()
                     && self.farms[farm].members[member].gauge.is_unknown()
                 {
@@ -237,6 +252,13 @@ impl Truth {
         }
         self.dirty = views::all_dirty(&self.farms);
         self.refresh(now);
+    }
+}
+
+impl FarmTruth {
+    /// Its members that the plan names.
+    pub(super) fn named(&self) -> &[MemberPlan] {
+        self.named.as_ref().unwrap_or(&self.plan.members)
     }
 }
 
@@ -284,7 +306,7 @@ pub(super) fn summary(old: &Truth, plan: &Plan) -> Vec<String> {
     for backend in &plan.backends {
         match old.backend_index.get(&backend.name) {
             None => tell("backend", &backend.name, "added"),
-            Some(&index) if old.backends[index].plan != *backend => tell("backend", &backend.name, "changed"),
+            Some(&index) if !old.backends[index].is_by(backend) => tell("backend", &backend.name, "changed"),
             Some(_) => {}
         }
     }
@@ -299,8 +321,8 @@ pub(super) fn summary(old: &Truth, plan: &Plan) -> Vec<String> {
         plan.backends.iter().map(|backend| &backend.name).collect();
     let farms: std::collections::HashSet<&Name> = plan.farms.iter().map(|farm| &farm.name).collect();
     let configured = &old.backends[..old.registry.configured];
-    for backend in configured.iter().filter(|backend| !backends.contains(&backend.plan.name)) {
-        tell("backend", &backend.plan.name, "removed");
+    for backend in configured.iter().filter(|backend| !backends.contains(backend.name())) {
+        tell("backend", backend.name(), "removed");
     }
     for farm in old.farms.iter().filter(|farm| !farms.contains(&farm.plan.name)) {
         tell("farm", &farm.plan.name, "removed");
@@ -333,5 +355,5 @@ fn same_farm(old: &FarmTruth, new: &FarmPlan) -> bool {
             (expect_update, fallback, fallback_off, last_resort, min_available, slow_start, suspicion),
         )
     };
-    parts(&old.plan, &old.named) == parts(new, &new.members)
+    parts(&old.plan, old.named()) == parts(new, &new.members)
 }

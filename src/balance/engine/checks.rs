@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use super::super::backend::Checked;
 use super::super::moment::Moment;
+use super::super::rare::Checked;
 use super::super::status::Change;
 use super::super::update::Health;
 use super::Engine;
@@ -21,15 +21,15 @@ impl Engine {
         let was_in_service = truth.is_in_service(index);
         let relief = word.map_or("it is not checked any more", |(_, reason)| reason);
         truth.with_health(index, Some(relief), now, |backend| {
-            let before = backend.checked.take();
-            backend.checked = word.map(|(health, reason)| {
+            let before = backend.rare.checked.take();
+            backend.rare.checked = word.map(|(health, reason)| {
                 let same = before.filter(|before| before.health == health);
                 let since = same.map_or(now, |before| before.since);
                 Checked { health, reason: reason.into(), since }
             });
         });
         if !was_in_service && truth.is_in_service(index) {
-            truth.backends[index].returned = Some(now);
+            truth.backends[index].rare.returned = Some(now);
         }
         truth.refresh(now);
         self.wake_if_sooner(&truth);
@@ -41,7 +41,10 @@ impl Engine {
     pub fn set_scrape_trouble(&self, backend: &str, trouble: Option<&str>) {
         let mut truth = self.lock();
         if let Some(&index) = truth.backend_index.get(backend) {
-            truth.backends[index].scrape_trouble = trouble.map(Arc::from);
+            let backend = &mut truth.backends[index];
+            if backend.rare.scrape_trouble.as_deref() != trouble {
+                backend.rare.scrape_trouble = trouble.map(Arc::from);
+            }
         }
     }
 }

@@ -165,7 +165,7 @@ impl Truth {
     }
 
     fn configured_weight(&self, backend: &Name) -> Option<f64> {
-        self.backend_index.get(backend).map(|&index| self.backends[index].plan.weight)
+        self.backend_index.get(backend).map(|&index| self.backends[index].configured_weight)
     }
 
     /// Those of another's decisions that are news here, the latest on each thing.
@@ -214,7 +214,7 @@ impl Truth {
             Setting::Switch(_) => {}
         }
         if !was_in_service && self.is_in_service(index) {
-            self.backends[index].returned = Some(since);
+            self.backends[index].rare.returned = Some(since);
         }
     }
 

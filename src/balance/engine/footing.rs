@@ -14,7 +14,7 @@ impl Engine {
         let index = *truth.farm_index.get(farm.to_ascii_lowercase().as_str())?;
         let backend = *truth.backend_index.get(backend.to_ascii_lowercase().as_str())?;
         let backend = &truth.backends[backend];
-        let &(_, place) = backend.places.iter().find(|(farm, _)| *farm == index)?;
+        let (_, place) = backend.places.iter().find(|(farm, _)| *farm == index)?;
         let farm = &truth.farms[index];
         let (_, mut reason) =
             farm.verdict(place, backend.is_fit(farm.plan.expect_update, farm.members[place].factor, now));

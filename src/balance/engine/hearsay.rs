@@ -54,7 +54,7 @@ impl Engine {
             Some(_) => Feed::In,
         });
         // With each report, so that whoever hears any of them can let it register.
-        outcome.whereabouts = backend.registered.map(|_| backend.whereabouts());
+        outcome.whereabouts = backend.rare.registered.map(|_| backend.whereabouts());
         Some(outcome)
     }
 }
@@ -77,7 +77,7 @@ impl Truth {
         }
         self.take_report(index, &report.update, report.update.feed.map(|_| at), now);
         if !was_in_service && self.is_in_service(index) {
-            self.backends[index].returned = Some(now);
+            self.backends[index].rare.returned = Some(now);
         }
     }
 }

@@ -65,7 +65,7 @@ impl super::Backend {
     fn remember(&self) -> BackendMemory {
         let answers = self.tally.answers();
         BackendMemory {
-            name: self.plan.name.clone(),
+            name: self.name().clone(),
             statistics: self.statistics.clone(),
             health: self.reported_health,
             health_since: self.health_since,
@@ -73,11 +73,11 @@ impl super::Backend {
             feed_since: self.feed_since,
             last_report: self.last_report,
             left: self.left,
-            returned: self.returned,
+            returned: self.rare.returned,
             reports: self.reports,
             answers,
             answers_since_report: answers.saturating_sub(self.answers_at_report),
-            whereabouts: self.registered.map(|_| self.whereabouts()),
+            whereabouts: self.rare.registered.map(|_| self.whereabouts()),
         }
     }
 }
@@ -112,7 +112,7 @@ impl Truth {
         }
         self.settle(now);
         for (index, then) in remembered {
-            for &(farm, member) in &self.backends[index].places {
+            for (farm, member) in self.backends[index].places.iter() {
                 self.farms[farm].members[member].gauge.count_on(then.answers_since_report);
             }
         }
@@ -121,7 +121,7 @@ impl Truth {
         for (at, index) in fresh {
             let report = self.last_word(index);
             for place in 0..self.backends[index].places.len() {
-                let (farm, member) = self.backends[index].places[place];
+                let (farm, member) = self.backends[index].places.at(place);
                 self.teach(farm, member, &report, true, at);
             }
         }
@@ -129,11 +129,8 @@ impl Truth {
 
     /// Takes up what is known of one backend; gives whether its statistics are fresh.
     fn take_up(&mut self, index: usize, then: &BackendMemory, taken: Moment, now: Moment) -> bool {
-        let expectations: Vec<_> = self.backends[index]
-            .places
-            .iter()
-            .map(|&(farm, _)| self.farms[farm].plan.expect_update)
-            .collect();
+        let expectations: Vec<_> =
+            self.backends[index].places.iter().map(|(farm, _)| self.farms[farm].plan.expect_update).collect();
         let counts_at = |at: Moment| {
             let in_time = |last: Moment| {
                 let trusts = |expect: &Option<_>| expect.is_none_or(|expect| at.since(last) <= expect);
@@ -146,7 +143,9 @@ impl Truth {
         let backend = &mut self.backends[index];
         backend.tally.count_on(then.answers);
         backend.reports += then.reports;
-        backend.returned = then.returned;
+        if backend.rare.returned != then.returned {
+            backend.rare.returned = then.returned;
+        }
         backend.answers_at_report = backend.tally.answers().saturating_sub(then.answers_since_report);
         if fresh || was_out {
             // A clock that was set back must not make a report last longer.
@@ -158,7 +157,7 @@ impl Truth {
             backend.statistics = then.statistics.clone();
             backend.reported_health = then.health;
         }
-        if backend.mark != Some(Health::Down) && (fresh || then.health == Health::Up) {
+        if backend.rare.mark != Some(Health::Down) && (fresh || then.health == Health::Up) {
             backend.health_since = then.health_since;
         }
         fresh
@@ -167,7 +166,7 @@ impl Truth {
     /// A backend's last report, as one that names everything it ever named.
     fn last_word(&self, index: usize) -> BackendUpdate {
         let backend = &self.backends[index];
-        let mut report = BackendUpdate::new(backend.plan.name.clone());
+        let mut report = BackendUpdate::new(backend.name().clone());
         let statistics = backend.statistics.iter();
         report.statistics = statistics.map(|(name, value)| (name.clone(), Amount::Set(value))).collect();
         report

@@ -118,7 +118,7 @@ impl Truth {
 
     /// The names of those that are registered, in order.
     pub(super) fn registered_names(&self) -> Vec<Name> {
-        let names = self.backends[self.registry.configured..].iter().map(|backend| &backend.plan.name);
+        let names = self.backends[self.registry.configured..].iter().map(|backend| backend.name());
         let mut names: Vec<Name> =
             names.filter(|name| self.backend_index.contains_key(*name)).cloned().collect();
         names.sort_unstable();
@@ -127,7 +127,7 @@ impl Truth {
 
     /// What [`Engine::machine`] and [`Engine::may_register`] are to find.
     pub(super) fn registered_roster(&self) -> (super::Machines, Arc<[Pattern]>) {
-        let machine = |backend: &Backend| (backend.plan.name.clone(), Arc::clone(&backend.published));
+        let machine = |backend: &Backend| (backend.name().clone(), Arc::clone(&backend.published));
         let machines = self.backends[self.registry.configured..].iter().map(machine).collect();
         let farms = self.registry.farms.iter().filter(|_| self.registry.rules.is_some());
         let patterns = farms.flat_map(|&farm| &self.farms[farm].plan.patterns);
@@ -163,9 +163,9 @@ impl Truth {
         self.registry.counts.joined += 1;
         let index =
             self.join(&update.backend, whereabouts, "it reported, and a farm names it by pattern", now);
-        (self.backends[index].registered, self.backends[index].known_since) = (Some(at), at);
+        (self.backends[index].rare.registered, self.backends[index].known_since) = (Some(at), at);
         // It may have been started a moment ago, with cold caches.
-        self.backends[index].returned = Some(now);
+        self.backends[index].rare.returned = Some(now);
         self.watch_registered(index);
         Some(index)
     }
@@ -175,7 +175,7 @@ impl Truth {
         let (index, addresses) = (self.backends.len(), at.addresses.clone());
         let plan = BackendPlan { port: at.port, ..BackendPlan::new(name.clone(), addresses) };
         let mut backend = Backend::new(plan, Tally::default(), now);
-        backend.registered = Some(now);
+        backend.rare.registered = Some(now);
         self.backends.push(backend);
         self.backend_index.insert(name.clone(), index);
         self.registry.moved = true;
@@ -185,7 +185,7 @@ impl Truth {
             self.reseat(farm, now);
         }
         let expectations =
-            self.backends[index].places.iter().filter_map(|&(farm, _)| self.farms[farm].plan.expect_update);
+            self.backends[index].places.iter().filter_map(|(farm, _)| self.farms[farm].plan.expect_update);
         self.backends[index].expect = expectations.min();
         self.backends[index].feed = self.backends[index].feed_for(self.backends[index].expect, now);
         self.note_registration(name, ["absent", &at.to_string()], why);
@@ -213,14 +213,14 @@ impl Truth {
         let Some(at) = &update.whereabouts else { return };
         let backend = &mut self.backends[index];
         let is_its_own = at.is_said || !update.statistics.is_empty() || update.feed.is_some();
-        if backend.registered.is_none() || !is_its_own {
+        if backend.rare.registered.is_none() || !is_its_own {
             return;
         }
         let from = backend.whereabouts();
         let addresses = if at.addresses.is_empty() { &from.addresses } else { &at.addresses };
         if backend.relocate(addresses, at.port.or(from.port)) {
             let to = backend.whereabouts().to_string();
-            let subject = Subject::Backend(backend.plan.name.clone());
+            let subject = Subject::Backend(backend.name().clone());
             let why = if at.is_said { "its report says so" } else { "it reported from there" }.to_owned();
             self.changes.push(Change { subject, axis: "addresses", from: from.to_string(), to, why });
             self.mark_farms_of(index);
@@ -246,17 +246,17 @@ impl Truth {
     }
 
     fn leave(&mut self, index: usize, why: &str, now: Moment) {
-        let name = self.backends[index].plan.name.clone();
+        let name = self.backends[index].name().clone();
         self.note_registration(&name, [&self.backends[index].whereabouts().to_string(), "absent"], why);
         self.backend_index.remove(&name);
-        let farms: Vec<usize> = self.backends[index].places.iter().map(|&(farm, _)| farm).collect();
+        let farms: Vec<usize> = self.backends[index].places.iter().map(|(farm, _)| farm).collect();
         for farm in farms {
             self.reseat(farm, now);
         }
         self.backends.swap_remove(index);
         if let Some(moved) = self.backends.get(index) {
-            self.backend_index.insert(moved.plan.name.clone(), index);
-            for &(farm, member) in &moved.places {
+            self.backend_index.insert(moved.name().clone(), index);
+            for (farm, member) in moved.places.iter() {
                 self.farms[farm].members[member].backend = index;
             }
         }
@@ -280,7 +280,7 @@ impl Truth {
         let registered = self.registered_names();
         let old = self.farms.swap_remove(index);
         for place in &old.members {
-            self.backends[place.backend].places.retain(|&(farm, _)| farm != index);
+            self.backends[place.backend].places.leave(index);
         }
         let mut kept: Kept = HashMap::new();
         for (place, member) in old.members.iter().zip(&old.plan.members) {
@@ -288,7 +288,7 @@ impl Truth {
             kept.insert(key, (Arc::clone(&place.gauge), place.missing.clone()));
         }
         let (dependents, rising, rank) = (old.dependents.clone(), old.rising, old.rank);
-        let plan = FarmPlan { members: old.named.clone(), ..old.plan.clone() };
+        let plan = FarmPlan { members: old.named().to_vec(), ..old.plan.clone() };
         let mut farm = self.farm(plan, rank, Some(old), (&kept, &mut Gauges::default()), &registered, now);
         (farm.dependents, farm.rising) = (dependents, rising);
         self.farms.push(farm);
@@ -298,7 +298,7 @@ impl Truth {
         self.agenda.retain(|entry| !matches!(entry.0.1, Look::Silence(farm, _) if farm as usize == index));
         for member in 0..self.farms[index].members.len() {
             let backend = self.farms[index].members[member].backend;
-            self.backends[backend].places.push((index, member));
+            self.backends[backend].places.push(index, member);
             self.watch(index, member, now);
         }
         self.mark_dirty(index);

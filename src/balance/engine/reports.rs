@@ -129,7 +129,7 @@ impl Truth {
             self.take_report(index, update, Some(now), now);
         }
         if !was_available && self.is_in_service(index) {
-            self.backends[index].returned = Some(now);
+            self.backends[index].rare.returned = Some(now);
         }
         is_report
     }
@@ -167,7 +167,7 @@ impl Truth {
         self.note_feed(index, now);
         let (is, left) = (self.backends[index].feed, self.backends[index].left);
         for place in 0..self.backends[index].places.len() {
-            let (farm, member) = self.backends[index].places[place];
+            let (farm, member) = self.backends[index].places.at(place);
             if !update.statistics.is_empty() {
                 // Figures that the formula does not use say nothing new about the load.
                 let formula = &self.farms[farm].plan.load;
@@ -291,7 +291,7 @@ impl Truth {
             return;
         }
         let why = if feed == Feed::In { "it reported".to_owned() } else { backend.feed_reason(now) };
-        let subject = Subject::Backend(backend.plan.name.clone());
+        let subject = Subject::Backend(backend.name().clone());
         let (from, to) = (backend.feed.to_string(), feed.to_string());
         backend.feed = feed;
         backend.feed_since = now;
@@ -303,7 +303,7 @@ impl Truth {
         if admin == backend.admin {
             return;
         }
-        let subject = Subject::Backend(backend.plan.name.clone());
+        let subject = Subject::Backend(backend.name().clone());
         let (from, to) = (backend.admin.to_string(), admin.to_string());
         backend.admin = admin;
         backend.admin_since = now;
@@ -314,7 +314,7 @@ impl Truth {
     pub(super) fn set_weight(&mut self, index: usize, change: WeightChange, why: &str) {
         let backend = &mut self.backends[index];
         let before = backend.weight();
-        backend.override_weight = match change {
+        backend.rare.override_weight = match change {
             WeightChange::Override(weight) => Some(weight),
             WeightChange::Configured => None,
         };
@@ -322,7 +322,7 @@ impl Truth {
         if after == before {
             return;
         }
-        let subject = Subject::Backend(backend.plan.name.clone());
+        let subject = Subject::Backend(backend.name().clone());
         let (from, to) = (before.to_string(), after.to_string());
         self.changes.push(Change { subject, axis: "weight", from, to, why: why.to_owned() });
         self.mark_farms_of(index);
@@ -337,7 +337,9 @@ impl Truth {
     ) {
         self.with_health(index, None, now, |backend| {
             backend.reported_health = reported.unwrap_or(backend.reported_health);
-            backend.mark = mark.or(backend.mark);
+            if mark.is_some() {
+                backend.rare.mark = mark;
+            }
         });
     }
 
@@ -357,7 +359,7 @@ impl Truth {
             return;
         }
         backend.health_since = now;
-        let subject = Subject::Backend(backend.plan.name.clone());
+        let subject = Subject::Backend(backend.name().clone());
         let relief = relief.unwrap_or("nobody says down any more");
         let why = origin.map_or_else(|| relief.to_owned(), |origin| origin.to_string());
         let (from, to) = (before.to_string(), after.to_string());
@@ -376,8 +378,8 @@ impl Truth {
         if !backend.move_to(addresses) {
             return;
         }
-        let subject = Subject::Backend(backend.plan.name.clone());
-        let why = format!("{} was resolved", backend.plan.host.as_deref().unwrap_or("its host name"));
+        let subject = Subject::Backend(backend.name().clone());
+        let why = format!("{} was resolved", backend.rare.host.as_deref().unwrap_or("its host name"));
         self.changes.push(Change { subject, axis: "addresses", from, to: list(addresses), why });
         self.mark_farms_of(index);
     }

@@ -200,7 +200,7 @@ impl Truth {
         let Some(slow) = farm.plan.slow_start else { return };
         let rises = |candidate: &Candidate| {
             let backend = &self.backends[farm.members[candidate.id.0 as usize].backend];
-            backend.returned.is_some_and(|returned| now.since(returned) < slow.window)
+            backend.rare.returned.is_some_and(|returned| now.since(returned) < slow.window)
         };
         if !farm.rising && candidates.iter().any(rises) {
             farm.rising = true;
@@ -225,7 +225,7 @@ impl Truth {
             let available = backend.is_available(farm.plan.expect_update, place.factor, now);
             let (available, reason) = farm.verdict(number, available);
             MemberStatus {
-                backend: backend.plan.name.clone(),
+                backend: backend.name().clone(),
                 weight: farm.weight(backend, place.factor, now),
                 load: place.load_state(farm),
                 share,
@@ -269,7 +269,7 @@ impl super::Place {
 impl FarmTruth {
     /// A member's weight here and now.
     pub(super) fn weight(&self, backend: &Backend, factor: f64, now: Moment) -> f64 {
-        let part = match (self.plan.slow_start, backend.returned) {
+        let part = match (self.plan.slow_start, backend.rare.returned) {
             (Some(slow), Some(returned)) => slow.part(now.since(returned)),
             _ => 1.0,
         };

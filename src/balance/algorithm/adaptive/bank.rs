@@ -16,6 +16,7 @@
 //! the interval, and a gain that is too small is worse than one too large: it sends everybody to the same member. So
 //! it is raised ([`RAISE`], by simulations of queues alone and shared with other balancers).
 
+use super::super::super::late::{Blank, Late};
 use super::fluid;
 use super::member::{Interval, Member, Sums, WINDOWS};
 
@@ -62,13 +63,23 @@ pub const USUAL_UTILIZATION: f64 = 0.8;
 /// The gain is raised by 1.2 where intervals are short, by up to 1.7 where they hold 12 arrivals and more.
 const RAISE: (f64, f64, f64) = (1.2, 0.5, 12.0);
 
+/// By delay and gain.
+type Errors = [[f64; GAINS.len()]; DELAYS.len()];
+
+impl Blank for Errors {
+    fn blank() -> &'static Self {
+        static BLANK: Errors = [[0.0; GAINS.len()]; DELAYS.len()];
+        &BLANK
+    }
+}
+
 /// See the module's head. Loads are in units.
 #[derive(Debug)]
 pub struct Bank {
     /// The load of one arrival, if it was told.
     fixed: Option<f64>,
     /// Mean squared errors by delay and gain, for the knee that drives.
-    errors: [[f64; GAINS.len()]; DELAYS.len()],
+    errors: Late<Errors>,
     /// The same for the other knee and the delay that drives.
     other: [f64; GAINS.len()],
     mode_errors: [f64; MODES],
@@ -93,7 +104,7 @@ impl Bank {
     pub fn new(fixed: Option<f64>) -> Self {
         Self {
             fixed,
-            errors: [[0.0; GAINS.len()]; DELAYS.len()],
+            errors: Late::default(),
             other: [0.0; GAINS.len()],
             mode_errors: [0.0; MODES],
             still: 0.0,
@@ -287,7 +298,9 @@ impl Bank {
                 *error = old[if free { moved(gain, GAINS.len(), powers) } else { gain }] * factor;
             }
         };
-        self.errors.iter_mut().for_each(rescale);
+        if !self.errors.is_blank() {
+            self.errors.iter_mut().for_each(rescale);
+        }
         rescale(&mut self.other);
         self.mode_errors = self.mode_errors.map(|error| error * factor);
         self.still *= factor;
@@ -400,7 +413,7 @@ mod tests {
             bank.judged = MEMORY;
             bank.mode_errors = [1.0; MODES];
             bank.still = 2.0;
-            bank.errors = errors.map(|error| [error; GAINS.len()]);
+            *bank.errors = errors.map(|error| [error; GAINS.len()]);
             bank.other = bank.errors[0];
             bank.weigh(0.1, 1.0);
             DELAYS[bank.delay]

@@ -1,5 +1,6 @@
 //! From reports to beliefs: everything that happens under the engine's lock.
 
+mod places;
 mod steer;
 
 use std::collections::HashMap;
@@ -17,9 +18,10 @@ use super::virtual_queue::{Drive, Slab};
 #[derive(Debug)]
 pub struct Learner {
     members: Vec<Member>,
+    /// Where they stand, if there are many.
     by_seed: HashMap<u64, usize>,
     /// Places of the farm's list, where they stand in `members`; a reload may make them wrong, the seed tells.
-    by_id: Vec<usize>,
+    by_id: Vec<u32>,
     /// The members' virtual queues. Who reports without ever having been a candidate has none.
     slab: Arc<Slab>,
     pool: Sums,
@@ -113,12 +115,16 @@ impl Learner {
     /// Makes a new row of virtual queues, if there are candidates without one. Those of members that are gone go.
     fn make_room(&mut self, candidates: &[Candidate]) {
         let has = |candidate: &Candidate| {
-            self.by_seed.get(&candidate.seed).is_some_and(|&index| index < self.slab.len())
+            self.place_of(candidate.seed).is_some_and(|index| index < self.slab.len())
         };
         if candidates.iter().all(has) {
             return;
         }
         let stayed = self.forget_the_gone();
+        let more = candidates.len().saturating_sub(self.members.len());
+        self.members.reserve_exact(more);
+        let ids = candidates.iter().map(|candidate| candidate.id.0 as usize + 1).max().unwrap_or(0);
+        self.by_id.reserve_exact(ids.saturating_sub(self.by_id.len()));
         for candidate in candidates {
             self.find_or_add(candidate.id.0 as usize, candidate.seed, candidate.weight);
         }
@@ -155,43 +161,6 @@ impl Learner {
     /// The moment of the last report.
     fn latest(&self) -> Moment {
         self.members.iter().filter_map(|member| member.last).map(|last| last.at).max().unwrap_or(Moment::ZERO)
-    }
-
-    fn find_or_add(&mut self, id: usize, seed: u64, weight: f64) -> usize {
-        if let Some(&index) = self
-            .by_id
-            .get(id)
-            .filter(|&&index| self.members.get(index).is_some_and(|member| member.seed == seed))
-        {
-            return index;
-        }
-        let index = *self.by_seed.entry(seed).or_insert_with(|| {
-            self.members.push(Member::new(seed, weight.max(1e-9)));
-            self.members.len() - 1
-        });
-        if self.by_id.len() <= id {
-            self.by_id.resize(id + 1, usize::MAX);
-        }
-        self.by_id[id] = index;
-        index
-    }
-
-    /// Drops members that the engine no longer knows: nobody else holds their gauge. Gives the places that those who stay
-    /// had.
-    fn forget_the_gone(&mut self) -> Vec<usize> {
-        let gone = |member: &Member| member.gauge.as_ref().is_some_and(|gauge| Arc::strong_count(gauge) == 1);
-        let stays = |index: &usize| !gone(&self.members[*index]);
-        let stayed: Vec<usize> = (0..self.members.len()).filter(stays).collect();
-        if stayed.len() < self.members.len() {
-            self.members.retain(|member| !gone(member));
-            self.by_id.clear();
-            let places = self.members.iter().enumerate();
-            self.by_seed = places.map(|(index, member)| (member.seed, index)).collect();
-            let known = self.members.iter().filter(|member| member.last.is_some()).count();
-            self.drive.known.store(known as u64, Relaxed);
-            self.add_up();
-        }
-        stayed
     }
 
     /// Adds the pool up from scratch: a running sum drifts.
@@ -285,8 +254,8 @@ impl Learner {
         }
         let average = self.average(now);
         for index in 0..self.slab.len() {
-            let Member { last, gauge, .. } = &self.members[index];
-            match (last, gauge) {
+            let member = &self.members[index];
+            match (member.last, &member.gauge) {
                 (None, Some(gauge)) => self.put(index, average, gauge.answers(), now),
                 (None, None) => {}
                 (Some(_), _) => self.put(index, self.load(index, now), self.slab.seen(index), now),
@@ -377,7 +346,7 @@ impl Learner {
         let Some(growth) = idle_of(&mut least).and_then(|idle| self.scale.settle_idle(idle)) else { return };
         let moved = |load: f64| (load + growth).clamp(0.0, MOST);
         let loads: Vec<f64> = self.loads(now).map(moved).collect();
-        for member in &mut self.members {
+        for member in self.members.iter_mut().filter(|member| !member.is_silent()) {
             member.interval = None;
             if let Some(last) = &mut member.last {
                 last.load = moved(last.load);

@@ -5,9 +5,11 @@
 //! load and from the knee, so the sums are kept for every knee of the grid, and over windows of several lengths: the
 //! long one is exact where nothing changes, the short one follows where capacities drift.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use super::super::super::gauge::Gauge;
+use super::super::super::late::{Blank, Late};
 use super::super::super::moment::Moment;
 use super::bank::{DELAYS, KNEES, moved};
 use super::scale::Least;
@@ -35,6 +37,14 @@ pub struct Sums {
 }
 
 impl Sums {
+    const NONE: Self = Self {
+        drop: 0.0,
+        arrivals: [0.0; DELAYS.len()],
+        span: 0.0,
+        intervals: 0.0,
+        busy: [0.0; KNEES.len()],
+    };
+
     /// Adds `other` × `part`.
     pub fn add(&mut self, other: &Self, part: f64) {
         self.drop += other.drop * part;
@@ -74,7 +84,7 @@ pub struct Interval {
     pub span: f64,
 }
 
-/// One member of the farm.
+/// One member of the farm. What it reported and what was learned from that is read and changed as if it were part of this.
 #[derive(Debug)]
 pub struct Member {
     pub seed: u64,
@@ -84,6 +94,12 @@ pub struct Member {
     pub weight: f64,
     /// The part of its weight that slow start gives it, 0 to 1.
     pub part: f64,
+    told: Late<Told>,
+}
+
+/// What a member reported, and what was learned from that. There is none of it as long as it did not report.
+#[derive(Debug, Clone)]
+pub struct Told {
     /// What its last report said.
     pub last: Option<Last>,
     pub least: Least,
@@ -96,6 +112,35 @@ pub struct Member {
     pub pending: [f64; DELAYS.len()],
     /// Reports that were put together to one interval to be judged, and the interval so far.
     pub interval: Option<(u32, Interval)>,
+}
+
+impl Blank for Told {
+    fn blank() -> &'static Self {
+        static BLANK: Told = Told {
+            last: None,
+            least: Least::NONE,
+            sums: [Sums::NONE; WINDOWS.len()],
+            arrivals_a_report: 0.0,
+            intervals: 0,
+            pending: [0.0; DELAYS.len()],
+            interval: None,
+        };
+        &BLANK
+    }
+}
+
+impl Deref for Member {
+    type Target = Told;
+
+    fn deref(&self) -> &Told {
+        &self.told
+    }
+}
+
+impl DerefMut for Member {
+    fn deref_mut(&mut self) -> &mut Told {
+        &mut self.told
+    }
 }
 
 /// A member's last report.
@@ -115,19 +160,12 @@ pub struct Last {
 impl Member {
     /// One of which nothing is known.
     pub fn new(seed: u64, weight: f64) -> Self {
-        Self {
-            seed,
-            gauge: None,
-            weight,
-            part: 1.0,
-            last: None,
-            least: Least::default(),
-            sums: Default::default(),
-            arrivals_a_report: 0.0,
-            intervals: 0,
-            pending: [0.0; DELAYS.len()],
-            interval: None,
-        }
+        Self { seed, gauge: None, weight, part: 1.0, told: Late::default() }
+    }
+
+    /// Whether it never reported.
+    pub fn is_silent(&self) -> bool {
+        self.told.is_blank()
     }
 
     /// Lets `arrivals` come evenly over `span` seconds; gives how many take effect in that time, for every delay.
@@ -151,6 +189,7 @@ impl Member {
         self.intervals = self.intervals.saturating_add(1);
         let step = 1.0 / f64::from(self.intervals.min(32));
         self.arrivals_a_report += (arrivals[0] - self.arrivals_a_report) * step;
+        let weight = self.weight;
         let mut fresh =
             Sums { drop: before - after, arrivals, span, intervals: 1.0, busy: [0.0; KNEES.len()] };
         for (busy, knee) in fresh.busy.iter_mut().zip(KNEES) {
@@ -161,13 +200,13 @@ impl Member {
             let window = (least_arrivals / self.arrivals_a_report.max(1e-9)).clamp(least_reports, LONGEST);
             let sums = &mut self.sums[place];
             if place == pooled {
-                pool.add(&weighted(sums, self.weight), -1.0);
+                pool.add(&weighted(sums, weight), -1.0);
             }
             let kept = *sums;
             *sums = fresh;
             sums.add(&kept, 1.0 - 1.0 / window);
             if place == pooled {
-                pool.add(&weighted(sums, self.weight), 1.0);
+                pool.add(&weighted(sums, weight), 1.0);
             }
         }
     }
@@ -179,6 +218,9 @@ impl Member {
 
     /// Measures loads in a unit that is 2^`powers` of the old one.
     pub fn rescale(&mut self, powers: i32) {
+        if self.is_silent() {
+            return;
+        }
         let factor = 2f64.powi(-powers);
         self.sums.iter_mut().for_each(|sums| sums.rescale(powers));
         if let Some(last) = &mut self.last {

@@ -109,11 +109,13 @@ pub struct Least {
 
 impl Default for Least {
     fn default() -> Self {
-        Self { before: f64::INFINITY, now: f64::INFINITY, reports: 0, arrivals: 0.0 }
+        Self::NONE
     }
 }
 
 impl Least {
+    /// Nothing was told.
+    pub const NONE: Self = Self { before: f64::INFINITY, now: f64::INFINITY, reports: 0, arrivals: 0.0 };
     const REPORTS: u32 = 128;
     const ARRIVALS: f64 = 4096.0;
     /// After so many reports the arrivals don't matter.

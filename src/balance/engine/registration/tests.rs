@@ -308,10 +308,10 @@ fn every_rule_goes_on_while_members_come_and_go() {
         }
         let truth = engine.lock();
         for (index, backend) in truth.backends.iter().enumerate() {
-            assert_eq!(truth.backend_index[&backend.plan.name], index);
-            for &(farm, member) in &backend.places {
+            assert_eq!(truth.backend_index[backend.name()], index);
+            for (farm, member) in backend.places.iter() {
                 assert_eq!(truth.farms[farm].members[member].backend, index, "{}", spec.name);
-                assert_eq!(truth.farms[farm].plan.members[member].backend, backend.plan.name);
+                assert_eq!(truth.farms[farm].plan.members[member].backend, *backend.name());
             }
         }
         drop(truth);
