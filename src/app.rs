@@ -131,9 +131,10 @@ pub struct Running {
 
 /// Starts everything that `config` describes, on sockets that were `inherited` where they are at hand, and returns when
 /// all of it answers.
-pub async fn start(config: Config, mut inherited: Inherited) -> Result<Running, StartError> {
+pub async fn start(mut config: Config, mut inherited: Inherited) -> Result<Running, StartError> {
     let clock = Clock::start();
-    let engine = Arc::new(Engine::new(config.plan.clone(), clock.now()).map_err(StartError::Plan)?);
+    let engine =
+        Arc::new(Engine::new(std::mem::take(&mut config.plan), clock.now()).map_err(StartError::Plan)?);
     engine.set_token_keys(token_keys(&config));
     engine.set_registration(registration(&config), clock.now());
     let memory = match &config.state_dir {
@@ -231,7 +232,7 @@ impl Running {
 
     /// Takes another configuration. Everything is tried aside first; on an error all stays as it was. What still exists
     /// keeps its states, statistics, rotation and counters; listeners that stay are not touched. Gives what changed.
-    pub async fn reload(&mut self, config: Config) -> Result<Vec<String>, StartError> {
+    pub async fn reload(&mut self, mut config: Config) -> Result<Vec<String>, StartError> {
         let mut none = Inherited::default();
         let mut dns = Vec::new();
         for address in
@@ -247,22 +248,21 @@ impl Running {
             http.push(StreamListener::bind("http", *address, &mut none).await?);
         }
         let checks = self.agent.bind(&config, &mut none).await?;
-        // The zones are read against farms that only the engine can make, so they are tried on a throw-away engine first.
-        let now = self.parts.clock.now();
-        let trial = Engine::new(config.plan.clone(), now).map_err(StartError::Plan)?;
-        zones(&config, &trial).map_err(StartError::Zones)?;
-        drop(trial);
+        // Farms are bound into the zones, so that is tried with such as have nothing but their names.
+        let farms = Engine::rehearse(&config.plan).map_err(StartError::Plan)?;
+        options::zones_with(&config, &farms).map_err(StartError::Zones)?;
 
         // It may wait for a decision that is on its way to the disk.
-        let (engine, plan) = (Arc::clone(&self.parts.engine), config.plan.clone());
+        let now = self.parts.clock.now();
+        let (engine, plan) = (Arc::clone(&self.parts.engine), std::mem::take(&mut config.plan));
         let reloaded = memory::finished(tokio::task::spawn_blocking(move || engine.reload(plan, now)).await);
         let reloaded = reloaded.map_err(StartError::Plan)?;
         let zones = zones(&config, &self.parts.engine).map_err(StartError::Zones)?;
         self.parts.engine.set_token_keys(token_keys(&config));
         log_changes(&self.parts.engine.set_registration(registration(&config), now));
-        let (metrics, former) = (&self.parts.metrics, self.parts.handler.authority());
+        // Held to the end, when no query is under way that began before it: so none has to free it.
+        let (metrics, former) = (&self.parts.metrics, Arc::clone(&self.parts.handler.authority()));
         let options = forward::dns_options(&config, metrics, self.parts.clock, Some(&former.options));
-        drop(former);
         self.parts.handler.replace(zones, options);
         let tls = show_http(&config, &self.parts.certificates);
         self.parts.http.replace_options(http::Options { tls, ..http_options(&config) });

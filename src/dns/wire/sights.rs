@@ -24,15 +24,36 @@ pub struct Sights {
     /// The configuration; held so that no other one can stand at its address.
     of: Weak<Authority>,
     each: Vec<Option<Sight>>,
+    /// Those of configurations before. A thread may be the last to hold their views: to free ten thousand of them takes
+    /// longer than a query should wait.
+    former: Vec<Option<Sight>>,
 }
+
+/// Former sights that one batch lets go.
+const LET_GO: usize = 16;
 
 impl Sights {
     /// These are the farms from now on.
     pub fn attend(&mut self, authority: &Arc<Authority>) {
         if self.of.as_ptr() != Arc::as_ptr(authority) {
             self.of = Arc::downgrade(authority);
-            self.each.clear();
-            self.each.resize_with(authority.zones.farms().len(), || None);
+            self.begin(authority.zones.farms().len());
+        }
+        self.let_go();
+    }
+
+    fn begin(&mut self, farms: usize) {
+        self.former.append(&mut self.each);
+        self.each.resize_with(farms, || None);
+    }
+
+    #[inline]
+    fn let_go(&mut self) {
+        if !self.former.is_empty() {
+            self.former.truncate(self.former.len().saturating_sub(LET_GO));
+            if self.former.is_empty() {
+                self.former = Vec::new();
+            }
         }
     }
 
@@ -54,5 +75,32 @@ impl Sights {
             let fetched = numbers.iter().map(|&number| self.of(zones, number).view().fetch(step));
             black_box(fetched.fold(0, u64::wrapping_add));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::plan::FarmPlan;
+    use crate::balance::{Engine, Farm, Moment, Name, Plan, algorithm};
+
+    #[test]
+    fn what_was_seen_under_another_configuration_is_let_go_a_little_at_a_time() {
+        let rule = algorithm::find("random").unwrap();
+        let one = FarmPlan::new(Name::parse("one").unwrap(), [], rule);
+        let engine = Engine::new(Plan { farms: vec![one], backends: Vec::new() }, Moment::ZERO).unwrap();
+        let farm: Arc<Farm> = engine.farm("one").unwrap();
+        let held = Arc::strong_count(&farm);
+
+        let mut sights = Sights::default();
+        sights.begin(40);
+        sights.each.iter_mut().for_each(|sight| *sight = Some(Sight::of(&farm)));
+        sights.begin(40);
+        assert_eq!(Arc::strong_count(&farm), held + 40, "nobody waits for it");
+        for left in [24, 8, 0, 0] {
+            sights.let_go();
+            assert_eq!(Arc::strong_count(&farm), held + left);
+        }
+        assert_eq!((sights.each.len(), sights.former.capacity()), (40, 0));
     }
 }
