@@ -1,16 +1,21 @@
 //! How long a program takes from its start to its first answer over DNS, and how much memory it has then.
 //!
-//! `first ADDRESS:PORT NAME COMMAND…` starts the command, asks for A of `NAME.athena` every half millisecond until an answer
-//! comes, prints milliseconds, resident MiB and the most it ever had, and ends the command.
+//! `first ADDRESS:PORT NAME [--reports HTTP:PORT FARMS] COMMAND…` starts the command, asks for A of `NAME.athena` every half
+//! millisecond until an answer comes, prints milliseconds, resident MiB and the most it ever had, and ends the command. With
+//! `--reports` the members `b1-1` to `b1-10` of the first of so many farms, and so on, report ten times before it ends, and
+//! resident MiB after that are printed too.
 
 use std::error::Error;
-use std::net::UdpSocket;
+use std::io::Write;
+use std::net::{TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
 use std::thread::park_timeout;
 use std::time::Duration;
 
+use athena::balance::random::{Random, SplitMix};
 use athena::clock::Clock;
 
+use crate::report::{LONGEST, read};
 use crate::wait::query;
 
 /// Between two questions.
@@ -24,10 +29,37 @@ fn mebibytes(process: u32, line: &str) -> f64 {
     found.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
 }
 
+/// Members of a farm.
+const MEMBERS: usize = 10;
+/// Reports of each.
+const REPORTS: usize = 10;
+
+/// Lets every member of so many farms report; the ten of a farm in one request.
+fn report(server: &str, farms: usize) -> Result<(), Box<dyn Error>> {
+    let mut connection = TcpStream::connect(server)?;
+    connection.set_nodelay(true)?;
+    let (mut random, mut buffer) = (SplitMix::from_system(), [0; LONGEST]);
+    for _ in 0..REPORTS {
+        for farm in 1..=farms {
+            let one = |member: usize| format!("h=b{farm}-{member},l={:.3}", random.unit());
+            let all = (1..=MEMBERS).map(one).collect::<Vec<_>>().join(";");
+            write!(connection, "GET /ath/update/phys/?{all} HTTP/1.1\r\nHost: a\r\n\r\n")?;
+            if !read(&mut connection, &mut buffer)? {
+                return Err("a report was not taken".into());
+            }
+        }
+    }
+    Ok(())
+}
+
 /// See the head of this file.
 pub fn main(arguments: &[String]) -> Result<(), Box<dyn Error>> {
-    let [server, name, command, rest @ ..] = arguments else {
-        return Err("usage: first ADDRESS:PORT NAME COMMAND…".into());
+    let (server, name, reports, command, rest) = match arguments {
+        [server, name, option, http, farms, command, rest @ ..] if option == "--reports" => {
+            (server, name, Some((http, farms.parse()?)), command, rest)
+        }
+        [server, name, command, rest @ ..] => (server, name, None, command, rest),
+        _ => return Err("usage: first ADDRESS:PORT NAME [--reports HTTP:PORT FARMS] COMMAND…".into()),
     };
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     socket.connect(server)?;
@@ -50,9 +82,15 @@ pub fn main(arguments: &[String]) -> Result<(), Box<dyn Error>> {
         }
     };
     let (resident, most) = (mebibytes(child.id(), "VmRSS:"), mebibytes(child.id(), "VmHWM:"));
+    let reported = match reports.filter(|_| took.is_some()) {
+        Some((http, farms)) => {
+            report(http, farms).map(|()| format!(" {:.1}", mebibytes(child.id(), "VmRSS:")))
+        }
+        None => Ok(String::new()),
+    };
     let _ = child.kill();
     child.wait()?;
     let took = took.ok_or("no answer")?;
-    println!("{:.1} {resident:.1} {most:.1}", took.as_secs_f64() * 1e3);
+    println!("{:.1} {resident:.1} {most:.1}{}", took.as_secs_f64() * 1e3, reported?);
     Ok(())
 }

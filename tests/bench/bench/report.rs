@@ -13,10 +13,10 @@ use athena::balance::random::{Random, SplitMix};
 use athena::clock::Clock;
 
 /// Octets of an answer, at most.
-const LONGEST: usize = 4096;
+pub const LONGEST: usize = 4096;
 
 /// Reads one answer; whether it is a 200. Answers are small and have a Content-Length.
-fn read(connection: &mut TcpStream, buffer: &mut [u8; LONGEST]) -> Result<bool, Box<dyn Error>> {
+pub fn read(connection: &mut TcpStream, buffer: &mut [u8; LONGEST]) -> Result<bool, Box<dyn Error>> {
     let mut length = 0;
     loop {
         let more = connection.read(&mut buffer[length..])?;
