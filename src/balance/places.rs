@@ -1,39 +1,51 @@
 //! In which farms a backend is a member. Nearly all are in one, so one takes no memory of its own.
 
 /// Farms and members, by their numbers.
-#[derive(Debug, Default)]
-pub struct Places {
-    first: Option<(u32, u32)>,
-    /// Those after the first.
-    more: Option<Box<Vec<(u32, u32)>>>,
+#[derive(Debug)]
+pub enum Places {
+    /// One.
+    One((u32, u32)),
+    /// None, or several.
+    Several(Vec<(u32, u32)>),
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self::Several(Vec::new())
+    }
 }
 
 impl Places {
+    fn list(&self) -> &[(u32, u32)] {
+        match self {
+            Self::One(place) => std::slice::from_ref(place),
+            Self::Several(places) => places,
+        }
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.first.iter().len() + self.more.as_ref().map_or(0, |more| more.len())
+        self.list().len()
     }
 
     /// The farm and the member at this place of the list, which must be one.
     pub fn at(&self, place: usize) -> (usize, usize) {
-        let more = || self.more.as_deref().map_or(&[][..], Vec::as_slice);
-        let found = if place == 0 { self.first } else { more().get(place - 1).copied() };
-        let (farm, member) = found.expect("a place that was counted");
+        let (farm, member) = self.list()[place];
         (farm as usize, member as usize)
     }
 
     /// All of them, in the order in which they came.
     pub fn iter(&self) -> impl Iterator<Item = (usize, usize)> {
-        let more = self.more.iter().flat_map(|more| more.iter());
-        self.first.iter().chain(more).map(|&(farm, member)| (farm as usize, member as usize))
+        self.list().iter().map(|&(farm, member)| (farm as usize, member as usize))
     }
 
     /// One more.
     pub fn push(&mut self, farm: usize, member: usize) {
         let place = (farm as u32, member as u32);
-        match self.first {
-            None => self.first = Some(place),
-            Some(_) => self.more.get_or_insert_default().push(place),
+        match self {
+            Self::One(first) => *self = Self::Several(vec![*first, place]),
+            Self::Several(places) if places.is_empty() => *self = Self::One(place),
+            Self::Several(places) => places.push(place),
         }
     }
 

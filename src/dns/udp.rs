@@ -149,7 +149,8 @@ impl Udp {
     pub fn adopt(socket: UdpSocket, threads: usize) -> Result<Self, UdpError> {
         let address = socket.local_addr().map_err(UdpError::Adopt)?;
         socket::prepare(&socket, address).map_err(UdpError::Adopt)?;
-        Ok(Self { sockets: vec![Arc::new(socket); count(threads)], address, shared: true })
+        let sockets = std::iter::repeat_n(Arc::new(socket), count(threads)).collect();
+        Ok(Self { sockets, address, shared: true })
     }
 
     /// Whether all threads wait on the same socket.
