@@ -1,9 +1,11 @@
 //! The built-in experiment `stale`: every rule under load information that is old, in the cases in which rules differ.
 //!
-//! Members tell their queue every T service times, each at a time of its own. Nobody is told anything else, with two
-//! exceptions: `weighted` has the machines' true capacities (as they are at the start) for weights, so that a table shows
-//! what an operator reaches who knows his machines and does not look at loads; and where loads are averaged before they
-//! are told, every rule knows over which span (`load_smoothing`).
+//! Members tell their queue every T service times, each at a time of its own, and beside it what some rules read: how busy
+//! they are (`u`), requests a second (`q`), errors (`e`, none) and requests in flight (`r`). Nobody is told anything else,
+//! with three exceptions: `weighted` has the machines' true capacities (as they are at the start) for weights, so that a
+//! table shows what an operator reaches who knows his machines and does not look at loads; where loads are averaged before
+//! they are told, every rule knows over which span (`load_smoothing`); and where answers are kept, it knows how long they
+//! may be, for that is the farm's own `ttl`.
 
 use std::time::Duration;
 
@@ -104,7 +106,11 @@ pub static CASES: &[Case] = &[
     Case {
         name: "ttl50",
         summary: "10 equal members, every answer brings 10 requests spread over 50",
-        build: |rho, every| Setting { burst: 10, spread: 50.0, ..Setting::equal(MEMBERS, rho, every) },
+        build: |rho, every| {
+            let mut setting = Setting { burst: 10, spread: 50.0, ..Setting::equal(MEMBERS, rho, every) };
+            setting.params.ttl = Duration::from_secs(50);
+            setting
+        },
     },
 ];
 

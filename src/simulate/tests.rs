@@ -1,6 +1,8 @@
 //! What is known of queues without simulating them: the simulator must agree.
 
+use super::experiment::Case;
 use super::law::{Law, Pareto};
+use super::outcome::Outcome;
 use super::setting::{Rule, Setting};
 use super::world;
 
@@ -198,4 +200,32 @@ fn old_information_does_what_the_papers_say() {
     let best = ["random", "lowest-reported", "two-reported"].map(|rule| mean(&middling, rule, 20_000));
     let interpreted = mean(&middling, "interpreted", 20_000);
     assert!(best.iter().all(|other| interpreted < *other), "{interpreted} {best:?}");
+}
+
+fn outcome(case: &str, rho: f64, every: f64, rule: &str, requests: u64) -> Outcome {
+    let (case, rule) = (Case::find(case).unwrap(), Rule::find(rule).unwrap());
+    world::run(&case.setting(rule, rho, every), rule, requests, 1).unwrap()
+}
+
+#[test]
+fn adaptive_believes_members_that_tell_how_fast_they_are() {
+    // Speeds change, reports are rare and members seldom busy: loads alone tell too little.
+    let run = |rule| outcome("drift", 0.5, 50.0, rule, 40_000).mean;
+    let (adaptive, utilization) = (run("adaptive"), run("utilization"));
+    assert!(adaptive < 1.03 * utilization, "{adaptive} {utilization}");
+}
+
+#[test]
+fn adaptive_rotates_where_answers_are_kept_for_longer_than_a_load_lasts() {
+    let run = |rule| outcome("ttl50", 0.5, 50.0, rule, 40_000).mean;
+    let (adaptive, turns) = (run("adaptive"), run("round-robin"));
+    assert!(adaptive < 1.06 * turns, "{adaptive} {turns}");
+}
+
+#[test]
+fn adaptive_leaves_everybody_his_share_in_a_farm_that_is_nearly_idle() {
+    for every in [5.0, 50.0] {
+        let worst = outcome("equal", 0.02, every, "adaptive", 20_000).worst;
+        assert!(worst < 2.0, "a report every {every}: {worst}");
+    }
 }

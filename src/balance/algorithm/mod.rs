@@ -71,6 +71,8 @@ pub struct Params {
     /// Senders average their loads over this span (exponentially, like the load average of Unix) before they report
     /// them; a rule that can takes it out again. `None`: loads are as they are.
     pub load_smoothing: Option<Duration>,
+    /// How long who got an answer may keep and use it: so long its requests may take to come.
+    pub ttl: Duration,
     /// `utilization`: how much an error counts, as a multiple of the utilization that all requests being errors adds.
     pub error_penalty: f64,
     /// `hash`: most answers of one member, as a multiple of its fair share.
@@ -79,7 +81,13 @@ pub struct Params {
 
 impl Default for Params {
     fn default() -> Self {
-        Self { answer_load: None, load_smoothing: None, error_penalty: 1.0, hash_bound: 1.25 }
+        Self {
+            answer_load: None,
+            load_smoothing: None,
+            ttl: Duration::ZERO,
+            error_penalty: 1.0,
+            hash_bound: 1.25,
+        }
     }
 }
 

@@ -151,6 +151,7 @@ impl<'a> Check<'a> {
         plan.suspicion = suspicion;
         plan.params.answer_load = answer_load;
         plan.params.load_smoothing = load_smoothing;
+        plan.params.ttl = Duration::from_secs(ttl);
         plan.params.error_penalty = error_penalty.unwrap_or(plan.params.error_penalty);
         plan.params.hash_bound = hash_bound.unwrap_or(plan.params.hash_bound);
         Some(plan)

@@ -9,7 +9,7 @@
 //! The grid: [`KNEES`] and [`GAINS`] in units of the farm's usual load, [`DELAYS`] in seconds. The knee matters little,
 //! so two of them do, a step of four apart. The gain matters, so the error is interpolated between the steps. A delay
 //! tells answers that are cached (for a TTL, by a resolver or a proxy) and bring their requests over some time: what
-//! they are still to bring counts as load.
+//! they are still to bring counts as load. Which delays to expect is in [`delay`](super::delay).
 //!
 //! The fluid knows nothing of chance: where a member runs idle now and then, the next report shows less of what answers
 //! brought than one answer brings. So the gain that predicts best is too small to choose by, the more so the longer
@@ -17,22 +17,13 @@
 //! it is raised ([`RAISE`], by simulations of queues alone and shared with other balancers).
 
 use super::super::super::late::{Blank, Late};
+use super::delay::{DELAYS, Expected, STEADY};
 use super::fluid;
+use super::gain::{GAINS, likely_gain};
 use super::member::{Interval, Member, Sums, WINDOWS};
 
 /// Knees, in units.
 pub const KNEES: [f64; 2] = [0.25, 1.0];
-/// Mean time from an answer to the requests that it brings, in seconds.
-pub const DELAYS: [f64; 5] = [0.0, 2.0, 8.0, 32.0, 128.0];
-/// With the last of them what comes is nearly steady, whatever was answered. Where that predicts best most requests come
-/// from elsewhere (other Athenas give the same members), and not late from here: nothing is taken to be late then.
-const STEADY: usize = DELAYS.len() - 1;
-/// How likely each delay is before anything is known.
-const DELAY_PRIOR: [f64; DELAYS.len()] = [1.0, 1e-3, 1e-3, 1e-3, 1e-3];
-/// Loads of one arrival, in units, each twice the one before.
-const GAINS: [f64; 10] = [0.015625, 0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
-/// Steps between two gains of the grid where errors are interpolated.
-const FINE: usize = 4;
 /// Predictions over which errors are averaged.
 const MEMORY: f64 = 2000.0;
 /// Predictions are not independent of each other and their errors not Gaussian: so much of their number counts.
@@ -42,18 +33,27 @@ const MOST_ERROR: f64 = 100.0;
 /// A knee is left when it is so much less likely than the best one.
 const UNLIKELY: f64 = 0.2;
 
-/// Whose capacity: the farm's by weight, or the member's own over one of the windows.
-const MODES: usize = 1 + WINDOWS.len();
+/// Whose capacity: the farm's by weight, the member's own over one of the windows, or as it says itself.
+const MODES: usize = 2 + WINDOWS.len();
+/// The mode that takes members at their word.
+const TOLD: usize = MODES - 1;
+/// All members as fast as their weights say.
+const ALIKE: [f64; MODES] = [1.0, 0.0, 0.0, 0.0, 0.0];
 /// The window over which the farm's capacity is pooled.
 pub const POOLED: usize = 1;
 /// How likely each mode is before anything is known: members are alike, or at least stay as they are.
-const MODE_PRIOR: [f64; MODES] = [1.0, 0.03, 0.2, 1.0];
+const MODE_PRIOR: [f64; MODES] = [1.0, 0.03, 0.2, 1.0, 0.1];
 /// As [`CANDOUR`], for modes.
 const MODE_CANDOUR: f64 = 0.5;
 /// A member's own capacity is nonsense at first; only the last of so many parts of the predictions count.
 const MODE_RECENT: f64 = 3.0;
-/// Belief that a member is as fast as the rest, in arrivals, and in reports.
-const PRIOR: (f64, f64) = (16.0, 4.0);
+/// Belief that a member is as fast as the rest, in arrivals, in reports, and in reports that find it busy: capacity is
+/// work over busy time, so how well it is known depends on how often the member was seen to be busy.
+const PRIOR: (f64, f64, f64) = (16.0, 4.0, 2.0);
+/// A farm that is busy for a smaller part of its time is nearly idle. There capacities matter little to response times, but
+/// decide among idle members, so that whoever looks fastest by chance would get most. So members are alike there,
+/// unless it is so many times likelier that they are not.
+const NEARLY_IDLE: (f64, f64) = (0.2, 100.0);
 /// Own capacities lie within this factor of the farm's.
 const MOST_APART: f64 = 16.0;
 /// Part of its time that a farm is busy, at the least and the most: bounds capacities while little is known.
@@ -78,6 +78,10 @@ impl Blank for Errors {
 pub struct Bank {
     /// The load of one arrival, if it was told.
     fixed: Option<f64>,
+    /// What delays to expect before anything is known.
+    expected: Expected,
+    /// The part of its time that the farm is busy.
+    busy: f64,
     /// Mean squared errors by delay and gain, for the knee that drives.
     errors: Late<Errors>,
     /// The same for the other knee and the delay that drives.
@@ -104,6 +108,8 @@ impl Bank {
     pub fn new(fixed: Option<f64>) -> Self {
         Self {
             fixed,
+            expected: Expected::of_ttl(0.0),
+            busy: USUAL_UTILIZATION,
             errors: Late::default(),
             other: [0.0; GAINS.len()],
             mode_errors: [0.0; MODES],
@@ -113,10 +119,20 @@ impl Bank {
             knee: 1,
             delay: 0,
             gain: fixed.unwrap_or(1.0),
-            modes: [1.0, 0.0, 0.0, 0.0],
+            modes: ALIKE,
             mode: 0,
             wait: 8,
         }
+    }
+
+    /// The same for answers that are kept for `ttl` seconds and used again.
+    pub fn caching(self, ttl: f64) -> Self {
+        Self { expected: Expected::of_ttl(ttl), ..self }
+    }
+
+    /// The part of a reported load that the requests of an answer given now will meet.
+    pub fn stays(&self) -> f64 {
+        self.expected.stays(self.delay)
     }
 
     /// The knee that drives, in units, for a virtual queue that holds what is still to take effect too. Of a load that
@@ -189,6 +205,7 @@ impl Bank {
             ((told - after) * (told - after) * noise).min(MOST_ERROR)
         };
         self.judged += 1.0;
+        self.busy = pool.busy[self.knee] / pool.span.max(1e-9);
         self.arrivals += (arrivals[0] - self.arrivals) / self.judged.min(256.0);
         let step = 1.0 / self.judged.min(MEMORY);
         let (mode, gains) = (self.mode, self.fixed.as_ref().map_or(&GAINS[..], std::slice::from_ref));
@@ -226,7 +243,7 @@ impl Bank {
         let gains = self.fixed.map_or(GAINS.len(), |_| 1);
         let least = self.errors.map(|errors| least_of(&errors[..gains]));
         let best = least_of(&least);
-        let likely = |delay: usize| DELAY_PRIOR[delay] * (least[delay] / best).powf(-power);
+        let likely = |delay: usize| self.expected.prior[delay] * (least[delay] / best).powf(-power);
         let delay =
             (0..DELAYS.len()).max_by(|&one, &other| likely(one).total_cmp(&likely(other))).unwrap_or(0);
         if likely(self.delay) < UNLIKELY * likely(delay) {
@@ -266,6 +283,10 @@ impl Bank {
         let power = 0.5 * MODE_CANDOUR * (self.judged / MODE_RECENT).min(MEMORY);
         let likely = |mode: usize| MODE_PRIOR[mode] * (self.mode_errors[mode].max(TINY) / best).powf(-power);
         let likely: [f64; MODES] = std::array::from_fn(likely);
+        let (part, times) = NEARLY_IDLE;
+        if self.busy < part && likely[1..].iter().all(|&other| other <= times * likely[0]) {
+            return self.take_for_alike();
+        }
         let sum: f64 = likely.iter().sum();
         self.modes = likely.map(|likely| likely / sum);
         let best = (0..MODES).max_by(|&one, &other| likely[one].total_cmp(&likely[other]));
@@ -275,7 +296,7 @@ impl Bank {
     /// Loads don't follow answers, or stay what they are whatever comes. So answers say nothing of capacities: whoever got
     /// more would look faster, and in the end get all.
     fn take_for_alike(&mut self) {
-        self.modes = std::array::from_fn(|mode| if mode == 0 { 1.0 } else { 0.0 });
+        self.modes = ALIKE;
         self.mode = 0;
     }
 
@@ -320,10 +341,8 @@ pub fn moved(place: usize, places: usize, steps: i32) -> usize {
     (place as i64 + i64::from(steps)).clamp(0, places as i64 - 1) as usize
 }
 
-/// Gains beyond this part of the usual load are less likely before anything is known, by the square.
-const LARGE: f64 = 0.5;
 /// Errors are not smaller than this.
-const TINY: f64 = 1e-12;
+pub const TINY: f64 = 1e-12;
 
 fn least_of(errors: &[f64]) -> f64 {
     errors.iter().copied().fold(f64::INFINITY, f64::min).max(TINY)
@@ -342,57 +361,22 @@ fn shared_rate(pool: &Sums, delay: usize, knee: usize, gain: f64) -> f64 {
 
 /// A member's capacity as one mode sees it, given the farm's for its weight.
 fn rate_in(mode: usize, member: &Member, shared: f64, delay: usize, knee: usize, gain: f64) -> f64 {
-    let Some(window) = mode.checked_sub(1) else { return shared };
-    let sums = &member.sums[window];
-    let prior = PRIOR.0.max(PRIOR.1 * member.arrivals_a_report()) * gain;
-    let rate = (sums.departed(gain, delay) + prior) / (sums.busy[knee] + prior / shared);
-    rate.clamp(shared / MOST_APART, shared * MOST_APART)
-}
-
-/// The mean gain, if each is likely as its error to the power of -`power`; `usual` is the farm's usual load, in units. Between the gains of the grid the logarithm
-/// of the error follows Catmull and Rom's cubic through the points around.
-fn likely_gain(errors: &[f64; GAINS.len()], power: f64, usual: f64) -> f64 {
-    let logs = errors.map(|error| error.max(TINY).ln());
-    let last = logs.len() - 1;
-    let fine = |step: usize| {
-        let (place, part) = (step / FINE, (step % FINE) as f64 / FINE as f64);
-        let at = |place: usize| logs[place.min(last)];
-        let (before, one, two, after) =
-            (at(place.saturating_sub(1)), at(place), at(place + 1), at(place + 2));
-        let (start, end) = ((two - before) * 0.5, (after - one) * 0.5);
-        let cubic = 2.0 * (one - two) + start + end;
-        let square = 3.0 * (two - one) - 2.0 * start - end;
-        ((cubic * part + square) * part + start) * part + one
+    let rate = match mode {
+        0 => return shared,
+        TOLD => shared * member.told_speed,
+        _ => {
+            let sums = &member.sums[mode - 1];
+            let busy = PRIOR.2 * shared * sums.span / sums.intervals.max(1.0);
+            let prior = (PRIOR.0.max(PRIOR.1 * member.arrivals_a_report()) * gain).max(busy);
+            (sums.departed(gain, delay) + prior) / (sums.busy[knee] + prior / shared)
+        }
     };
-    let fine: [f64; (GAINS.len() - 1) * FINE + 1] = std::array::from_fn(fine);
-    let least = fine.iter().copied().fold(f64::INFINITY, f64::min);
-    let large = LARGE * usual;
-    let parts = fine.iter().enumerate().map(|(step, log)| {
-        let gain = GAINS[0] * 2f64.powf(step as f64 / FINE as f64);
-        let likely = (-power * (log - least)).exp() / (1.0 + (gain / large).powi(2));
-        (likely * gain, likely)
-    });
-    let (sum, all) = parts.fold((0.0, 0.0), |sums, part| (sums.0 + part.0, sums.1 + part.1));
-    sum / all
+    rate.clamp(shared / MOST_APART, shared * MOST_APART)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_gain_is_found_between_the_steps_of_the_grid() {
-        // A parabola in the logarithm, with its bottom at 0.35.
-        let errors = GAINS.map(|gain| 0.2 * (0.3 * (gain / 0.35).ln().powi(2)).exp());
-        let found = likely_gain(&errors, 200.0, 1.0);
-        assert!((0.33..0.37).contains(&found), "{found}");
-    }
-
-    #[test]
-    fn what_cannot_be_told_is_some_part_of_the_usual_load() {
-        let mean = likely_gain(&[0.5; GAINS.len()], 200.0, 1.0);
-        assert!((0.1..0.5).contains(&mean), "{mean}");
-    }
 
     #[test]
     fn another_unit_moves_the_grid_and_nothing_else() {

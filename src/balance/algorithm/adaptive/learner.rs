@@ -1,6 +1,7 @@
 //! From reports to beliefs: everything that happens under the engine's lock.
 
 mod places;
+mod pool;
 mod steer;
 
 use std::collections::HashMap;
@@ -10,7 +11,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::super::super::moment::Moment;
 use super::super::{Candidate, Observation, Params};
 use super::bank::{Bank, POOLED};
-use super::member::{Interval, Last, Member, Sums, weighted};
+use super::member::{Interval, Last, Member, Sums};
+use super::pace::Pace;
 use super::scale::{MOST, Scale, idle_of};
 use super::virtual_queue::{Drive, Slab};
 
@@ -25,6 +27,7 @@ pub struct Learner {
     /// The members' virtual queues. Who reports without ever having been a candidate has none.
     slab: Arc<Slab>,
     pool: Sums,
+    pace: Pace,
     bank: Bank,
     scale: Scale,
     /// Averaging that senders do, in seconds.
@@ -63,7 +66,7 @@ const STEEPNESS: f64 = 3.0;
 impl Learner {
     pub fn new(params: &Params, drive: Arc<Drive>) -> Self {
         let fixed = params.answer_load.filter(|gain| gain.is_finite() && *gain > 0.0);
-        let bank = Bank::new(fixed);
+        let bank = Bank::new(fixed).caching(params.ttl.as_secs_f64());
         drive.gain.set(bank.gain());
         Self {
             members: Vec::new(),
@@ -71,6 +74,7 @@ impl Learner {
             by_id: Vec::new(),
             slab: Arc::default(),
             pool: Sums::default(),
+            pace: Pace::NONE,
             bank,
             scale: Scale::default(),
             smoothing: params.load_smoothing.map(|span| span.as_secs_f64()).filter(|span| *span > 0.0),
@@ -163,14 +167,6 @@ impl Learner {
         self.members.iter().filter_map(|member| member.last).map(|last| last.at).max().unwrap_or(Moment::ZERO)
     }
 
-    /// Adds the pool up from scratch: a running sum drifts.
-    fn add_up(&mut self) {
-        self.pool = Sums::default();
-        for member in &self.members {
-            self.pool.add(&weighted(&member.sums[POOLED], member.weight), 1.0);
-        }
-    }
-
     /// The average load of the members that reported, as it is believed to be now; 0 as long as fewer than two did, for
     /// one alone says nothing of the others.
     fn average(&self, now: Moment) -> f64 {
@@ -211,6 +207,7 @@ impl Learner {
             Some(interval) => {
                 changed = self.judge(index, &interval);
                 self.members[index].take(&interval, POOLED, &mut self.pool);
+                self.take_pace(index, report);
                 let usual = self.members[index].arrivals_a_report();
                 self.arrivals_a_report += (usual - self.arrivals_a_report) * 0.01;
             }
@@ -222,7 +219,7 @@ impl Learner {
             self.steer(now);
         }
         let to_come = self.bank.to_come(&self.members[index]);
-        self.put(index, load + to_come, report.answers, now);
+        self.put(index, load * self.bank.stays() + to_come, report.answers, now);
     }
 
     fn first_report(&mut self, index: usize, told: f64, report: &Observation<'_>) {
@@ -260,16 +257,6 @@ impl Learner {
                 (None, None) => {}
                 (Some(_), _) => self.put(index, self.load(index, now), self.slab.seen(index), now),
             }
-        }
-    }
-
-    /// Takes another weight of a member.
-    fn reweigh(&mut self, index: usize, weight: f64) {
-        let member = &mut self.members[index];
-        if weight > 0.0 && weight != member.weight {
-            self.pool.add(&weighted(&member.sums[POOLED], member.weight), -1.0);
-            member.weight = weight;
-            self.pool.add(&weighted(&member.sums[POOLED], member.weight), 1.0);
         }
     }
 

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use super::super::super::gauge::Gauge;
 use super::super::super::late::{Blank, Late};
 use super::super::super::moment::Moment;
-use super::bank::{DELAYS, KNEES, moved};
+use super::bank::{KNEES, moved};
+use super::delay::DELAYS;
+use super::pace::Pace;
 use super::scale::Least;
 
 /// Windows: arrivals and reports that each holds at least, the shortest first.
@@ -104,6 +106,9 @@ pub struct Told {
     pub last: Option<Last>,
     pub least: Least,
     pub sums: [Sums; WINDOWS.len()],
+    pub pace: Pace,
+    /// Its capacity by its pace, as a multiple of what its weight says; 1 while that is not known.
+    pub told_speed: f64,
     /// Arrivals from report to report, averaged.
     arrivals_a_report: f64,
     /// Intervals taken in so far.
@@ -120,6 +125,8 @@ impl Blank for Told {
             last: None,
             least: Least::NONE,
             sums: [Sums::NONE; WINDOWS.len()],
+            pace: Pace::NONE,
+            told_speed: 1.0,
             arrivals_a_report: 0.0,
             intervals: 0,
             pending: [0.0; DELAYS.len()],

@@ -11,14 +11,19 @@
 //! bursts behind one answer, answers that are cached for a time, other Athenas that use the same members, several
 //! workers, unequal machines and machines whose speed drifts are found out without being told, in whatever unit and
 //! with whatever offset loads come. `answer_load` fixes g; a reported counter `n` of requests taken tells how many
-//! requests an answer brings; `load_smoothing` takes out an average that the sender makes first.
+//! requests an answer brings; `load_smoothing` takes out an average that the sender makes first; the farm's `ttl` says how
+//! late requests may come. Members that report `q` and `u`, as ORCA has them, say how fast they are: a hypothesis too, and
+//! what finds changes of speed where reports are rare and loads small.
 //!
 //! | file | what it holds |
 //! | --- | --- |
 //! | [`virtual_queue`] | q between reports: what choices read and move |
 //! | [`learner`] | what happens when a report comes |
 //! | [`bank`] | the hypotheses |
+//! | [`gain`] | the load of one arrival |
+//! | [`delay`] | how late requests may come |
 //! | [`member`] | what is known of one member, above all its capacity |
+//! | [`pace`] | how fast a member says it is |
 //! | [`fluid`] | the prediction |
 //! | [`scale`] | where idle lies, and how large a usual load is |
 //!
@@ -36,14 +41,17 @@
 //! Limits: it must see reports that answers have to do with. Loads that answers do not move are followed only so far
 //! that nobody gets more than about his share of an interval on top of it. A member that always says it is idle
 //! looks like a fast one: it gets up to 16 times what others get, where a rule that learns nothing gives it a few times
-//! as much. In a farm that is all but idle what little loads say is about chance: the busiest member may get some times
-//! its share there, until its load tells. Loads that stay the same whatever comes say nothing of capacities, and
+//! as much. In a farm that is all but idle what little loads say is about chance: members are taken for alike there unless
+//! much speaks against it, and still the busiest one may get two or three times its share for a while. Loads that stay the same whatever comes say nothing of capacities, and
 //! everybody gets his share. Not when: reports' numbers mean nothing otherwise; then `round-robin` does better.
 
 mod bank;
+mod delay;
 mod fluid;
+mod gain;
 mod learner;
 mod member;
+mod pace;
 mod scale;
 mod virtual_queue;
 

@@ -2,7 +2,7 @@
 
 use super::super::super::gauge::{Gauge, Pool, Tally};
 use super::super::super::random::SplitMix;
-use super::super::super::statistics::Statistics;
+use super::super::super::statistics::{Amount, StatisticName, Statistics};
 use super::*;
 use proptest::prelude::*;
 
@@ -14,6 +14,8 @@ struct Stage {
     select: Box<dyn Select>,
     random: SplitMix,
     ticket: u64,
+    /// What every report says beside the load.
+    statistics: Statistics,
     /// Seconds.
     now: f64,
 }
@@ -39,7 +41,8 @@ impl Stage {
             .collect();
         let rule = Adaptive::new(&params);
         let select = rule.prepare(&candidates);
-        Self { rule, candidates, tallies, select, random: SplitMix::new(5), ticket: 0, now: 0.0 }
+        let (random, statistics) = (SplitMix::new(5), Statistics::default());
+        Self { rule, candidates, tallies, select, random, ticket: 0, statistics, now: 0.0 }
     }
 
     fn choose(&mut self) -> usize {
@@ -59,9 +62,17 @@ impl Stage {
             load: Some(load),
             counter,
             answers: self.tallies[place].answers(),
-            statistics: &Statistics::default(),
+            statistics: &self.statistics,
             now: moment(self.now),
         });
+    }
+
+    /// Says `q` and `u` with every report from now on.
+    fn tell(&mut self, rate: f64, busy: f64) {
+        for (name, number) in [("q", rate), ("u", busy)] {
+            let name = StatisticName::parse(name).expect("a name");
+            self.statistics.change(&name, Amount::Set(number));
+        }
     }
 
     fn report(&mut self, place: usize, load: f64) {
@@ -354,6 +365,7 @@ enum Happening {
         place: usize,
         load: f64,
         counter: Option<f64>,
+        told: Option<(f64, f64)>,
     },
     Choices(u8),
     Time(f64),
@@ -372,9 +384,10 @@ fn load() -> impl Strategy<Value = f64> {
 
 fn happening() -> impl Strategy<Value = Happening> {
     let counter = prop_oneof![3 => Just(None), 1 => load().prop_map(Some)];
+    let told = prop_oneof![2 => Just(None), 1 => (load(), 0.0..1.0f64).prop_map(Some), 1 => (load(), load()).prop_map(Some)];
     prop_oneof![
-        6 => (0..5usize, load(), counter)
-            .prop_map(|(place, load, counter)| Happening::Report { place, load, counter }),
+        6 => (0..5usize, load(), counter, told)
+            .prop_map(|(place, load, counter, told)| Happening::Report { place, load, counter, told }),
         6 => any::<u8>().prop_map(Happening::Choices),
         4 => (0.0..10.0f64).prop_map(Happening::Time),
         // The clock jumps: years ahead, or back.
@@ -391,13 +404,20 @@ proptest! {
         happenings in proptest::collection::vec(happening(), 1..400),
         answer_load in prop_oneof![Just(None), (1e-6..1e9f64).prop_map(Some)],
         smoothing in prop_oneof![3 => Just(None), 1 => Just(Some(Duration::from_secs(60)))],
+        ttl in prop_oneof![Just(0), Just(50), 0..1_000_000_000u64],
     ) {
-        let params = Params { answer_load, load_smoothing: smoothing, ..Params::default() };
+        let ttl = Duration::from_secs(ttl);
+        let params = Params { answer_load, load_smoothing: smoothing, ttl, ..Params::default() };
         let mut stage = Stage::new(&[1.0, 2.0, 0.1, 1e6, 1e-6], params);
         let mut count = 5;
         for happening in happenings {
             match happening {
-                Happening::Report { place, load, counter } => stage.report_with(place, load, counter),
+                Happening::Report { place, load, counter, told } => {
+                    if let Some((rate, busy)) = told {
+                        stage.tell(rate, busy);
+                    }
+                    stage.report_with(place, load, counter);
+                }
                 Happening::Choices(choices) => {
                     for _ in 0..choices {
                         let chosen = stage.choose();
