@@ -229,3 +229,14 @@ fn adaptive_leaves_everybody_his_share_in_a_farm_that_is_nearly_idle() {
         assert!(worst < 2.0, "a report every {every}: {worst}");
     }
 }
+
+#[test]
+fn many_small_requests_are_no_overload() {
+    // By chance this run has little of the heavy tail: a member takes more requests than is usual, and has time left.
+    let (case, rule) = (Case::find("heavy").unwrap(), Rule::find("adaptive").unwrap());
+    let outcome = world::run(&case.setting(rule, 0.95, 1.0), rule, 100_000, 3).unwrap();
+    assert!(outcome.mean < 10.0 && !outcome.overloaded, "{outcome:?}");
+    let unequal =
+        world::run(&Setting::equal(10, 0.9, 5.0).unequal(), Rule::find("round-robin").unwrap(), 20_000, 1);
+    assert!(unequal.unwrap().overloaded, "the slow ones get more than they can do");
+}

@@ -104,6 +104,8 @@ struct World<'a> {
     /// Requests taken by each machine, all of them and those that count.
     taken: Vec<u64>,
     counted: Vec<u64>,
+    /// Work that came with all of them, in seconds of a machine of capacity 1.
+    given: Vec<f64>,
     updates: Vec<Update>,
     /// What stands in each of their statistics.
     figures: Vec<Figure>,

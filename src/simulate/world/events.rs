@@ -39,6 +39,7 @@ impl<'a> World<'a> {
             requests,
             taken: vec![0; members],
             counted: vec![0; members],
+            given: vec![0.0; members],
             updates: (0..members).map(update).collect::<Result<_, _>>()?,
             figures,
             meters: vec![Meter::default(); members],
@@ -143,6 +144,7 @@ impl<'a> World<'a> {
         let work = self.setting.law.draw(&mut self.services);
         machine.take(work);
         self.taken[member] += 1;
+        self.given[member] += work;
         let counts = self.now >= self.responses.from;
         if counts {
             self.counted[member] += 1;
@@ -201,7 +203,8 @@ impl<'a> World<'a> {
         let capacity: f64 = able.iter().sum();
         let fair = |place: usize| able[place] / capacity * requests as f64;
         // One request brings work for one second in the mean, so that their number says more than their work, which
-        // has the tail of its law. Requests of one answer come together: that much wider is the play of chance.
+        // has the tail of its law; but who was given less work than he can do is not overloaded, however many came.
+        // Requests of one answer come together: that much wider is the play of chance.
         let chance = |place: usize| 4.0 * (able[place] * self.setting.burst as f64).sqrt();
         let places = || 0..self.machines.len();
         let taken = |place: usize| self.taken[place] as f64;
@@ -215,7 +218,8 @@ impl<'a> World<'a> {
             moves: self.moves as f64 / self.answers.max(1) as f64,
             unanswered: self.unanswered as f64 / asked.max(1) as f64,
             overload: places().map(|place| taken(place) / able[place].max(1e-9)).fold(0.0, f64::max),
-            overloaded: places().any(|place| taken(place) > able[place] + chance(place)),
+            overloaded: places()
+                .any(|place| taken(place) > able[place] + chance(place) && self.given[place] > able[place]),
         }
     }
 }
