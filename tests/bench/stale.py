@@ -26,16 +26,17 @@ DRAFT_HALF = {1: 1.10, 5: 1.24, 20: 1.31, 50: 1.36}
 
 
 def read(path):
-    runs, cases, rules = defaultdict(list), [], []
+    runs, cases, rules, seeds = defaultdict(list), [], [], set()
     for line in open(path):
         run = json.loads(line)
         mean = float("inf") if run.get("overloaded") else run["mean"]
         runs[run["case"], run["rho"], run["report_every"], run["rule"]].append(mean)
+        seeds.add(run["seed"])
         if run["case"] not in cases:
             cases.append(run["case"])
         if run["rule"] not in rules:
             rules.append(run["rule"])
-    return {key: sum(means) / len(means) for key, means in runs.items()}, cases, rules
+    return {key: sum(means) / len(means) for key, means in runs.items()}, cases, rules, sorted(seeds)
 
 
 def shown(number):
@@ -59,9 +60,10 @@ def table(head, rows):
 
 
 def main():
-    means, cases, rules = read(sys.argv[1])
+    means, cases, rules, seeds = read(sys.argv[1])
     rhos = sorted({key[1] for key in means})
     every = sorted({key[2] for key in means})
+    print(f"Means over the seeds {', '.join(map(str, seeds))}.\n")
     get = lambda case, rho, at, rule: means.get((case, rho, at, rule))
 
     def best(case, rho, at):
