@@ -90,6 +90,10 @@ impl Recent {
     }
 }
 
+/// The hash of labels: see [`Farm::mark`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark(u64);
+
 /// A farm's last choice without labels.
 #[derive(Debug, Default)]
 pub(super) struct Last(AtomicU64);
@@ -107,15 +111,21 @@ impl Last {
 }
 
 impl Farm {
-    /// Notes a choice that was made for `ask`.
+    /// By what a choice for `ask` will be remembered, if it has labels. It does not depend on the choice, so whoever
+    /// asks for it first works it out while the choice waits for memory.
     #[inline]
-    pub(super) fn remember(&self, view: &View, ask: &Ask<'_>, member: MemberId) {
+    pub(super) fn mark(&self, view: &View, ask: &Ask<'_>) -> Option<Mark> {
+        (!ask.key.is_empty()).then(|| Mark(self.common.recent.hash(view.salt, ask)))
+    }
+
+    /// Notes a choice that was made for `ask`, by its [mark](Self::mark).
+    #[inline]
+    pub(super) fn remember(&self, view: &View, ask: &Ask<'_>, mark: Option<Mark>, member: MemberId) {
         if let Some(ledger) = view.ledgers.get(member.0 as usize) {
             ledger.give(ask.now);
         }
-        if !ask.key.is_empty() {
-            let recent = &self.common.recent;
-            recent.note(recent.hash(view.salt, ask), member, ask.now);
+        if let Some(Mark(hash)) = mark {
+            self.common.recent.note(hash, member, ask.now);
         } else if !ask.again {
             self.hot.last.note(member, ask.now);
         }

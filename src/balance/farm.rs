@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::again::Last;
+use super::again::{Last, Mark};
 use super::algorithm::{MemberId, Pick};
 use super::common::Common;
 use super::moment::Moment;
@@ -326,25 +326,26 @@ impl Farm {
     #[inline(always)]
     fn choose_one(&self, view: &View, ask: &Ask<'_>, random: &mut dyn Random) -> Result<MemberId, Lack> {
         let select = view.select(ask.family).ok_or(Lack::Address)?;
+        let mark = self.mark(view, ask);
         let member = if ask.again || matches!(ask.stick, Stick::Key(_)) {
             self.choose_specially(view, select, ask, random)?
         } else {
             let ticket = self.tickets(ask.family).fetch_add(1, Relaxed);
             select.select(&Pick { now: ask.now, ticket, key: ask.key }, random).ok_or(Lack::Member)?
         };
-        self.note(view, member, ask);
+        self.note(view, member, ask, mark);
         Ok(member)
     }
 
     /// Counts a member as given, and remembers that.
     #[inline(always)]
-    fn note(&self, view: &View, member: MemberId, ask: &Ask<'_>) {
+    fn note(&self, view: &View, member: MemberId, ask: &Ask<'_>, mark: Option<Mark>) {
         view.seat(member).count();
         if let Some(packet) = &ask.packet {
             packet.note(member, ask.now);
         }
         // After the count, which would wait for what this writes.
-        self.remember(view, ask, member);
+        self.remember(view, ask, mark, member);
     }
 
     /// Counts a member as given, notes it, and adds its spares.
@@ -356,7 +357,7 @@ impl Farm {
         most: usize,
         random: &mut dyn Random,
     ) -> Choice {
-        self.note(&view, first, ask);
+        self.note(&view, first, ask, self.mark(&view, ask));
         self.with_spares(view, first, ask, most, random)
     }
 

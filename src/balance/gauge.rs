@@ -7,11 +7,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::algorithm::MemberId;
-use super::slot::{Chunk, Mint, Slot};
+use super::board::Board;
+use super::slot::{CHUNK, Mint, Slot};
 
 /// A number that may be read and changed by anybody at any time.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct AtomicF64(AtomicU64);
 
 impl AtomicF64 {
@@ -46,10 +46,29 @@ impl AtomicF64 {
     }
 }
 
+/// How often backends were given out, as many as a chunk has places.
+#[derive(Debug)]
+#[repr(align(64))]
+pub struct Tallies([AtomicU64; CHUNK]);
+
+impl Default for Tallies {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+}
+
+impl Tallies {
+    /// Answers that gave the backend at this place so far.
+    #[inline]
+    pub fn answers(&self, place: usize) -> u64 {
+        self.0[place % CHUNK].load(Relaxed)
+    }
+}
+
 /// How often one backend was given out, over all its farms; a clone is the same count. Every choice writes one; a cache
 /// line for each would cost a large configuration more memory than the sharing of lines costs time.
 #[derive(Debug, Clone, Default)]
-pub struct Tally(Slot<AtomicU64>);
+pub struct Tally(Slot<Tallies>);
 
 impl AsRef<Self> for Tally {
     fn as_ref(&self) -> &Self {
@@ -61,49 +80,31 @@ impl Tally {
     /// Counts one answer.
     #[inline]
     pub fn count(&self) {
-        self.0.fetch_add(1, Relaxed);
+        self.count_on(1);
     }
 
     /// Goes on from what a process before this one counted.
+    #[inline]
     pub fn count_on(&self, answers: u64) {
-        self.0.fetch_add(answers, Relaxed);
+        self.0.chunk().0[self.0.place()].fetch_add(answers, Relaxed);
     }
 
     /// Answers so far.
     #[inline]
     pub fn answers(&self) -> u64 {
-        self.0.load(Relaxed)
+        self.0.chunk().answers(self.0.place())
     }
-}
 
-/// What reports move.
-#[derive(Debug)]
-struct Numbers {
-    /// The formula's result: finite, NaN if unknown, infinite if the formula gave nothing finite.
-    load: AtomicF64,
-    /// The backend's tally when this load was reported.
-    baseline: AtomicU64,
-}
-
-impl Default for Numbers {
-    fn default() -> Self {
-        Self { load: AtomicF64::new(f64::NAN), baseline: AtomicU64::new(0) }
-    }
-}
-
-impl Numbers {
-    /// See [`Gauge::load`].
-    #[inline]
-    fn load(&self, pool: &Pool) -> f64 {
-        let load = self.load.get();
-        if load.is_finite() { load } else { pool.instead_of(load) }
+    /// Where it stands.
+    pub fn slot(&self) -> &Slot<Tallies> {
+        &self.0
     }
 }
 
 /// What a rule that sees loads reads of one member.
 #[derive(Debug)]
 pub struct Gauge {
-    numbers: Slot<Numbers>,
+    board: Slot<Board>,
     tally: Tally,
     pool: Arc<Pool>,
 }
@@ -111,8 +112,8 @@ pub struct Gauge {
 /// Makes tallies and gauges whose numbers lie side by side, in the order in which they are made.
 #[derive(Debug, Default)]
 pub struct Gauges {
-    tallies: Mint<AtomicU64>,
-    numbers: Mint<Numbers>,
+    tallies: Mint<Tallies>,
+    boards: Mint<Board>,
 }
 
 impl Gauges {
@@ -123,9 +124,9 @@ impl Gauges {
 
     /// A gauge of a member of which no load is known, beside the one before.
     pub fn gauge(&mut self, tally: &Tally, pool: &Arc<Pool>) -> Gauge {
-        let numbers = self.numbers.slot();
-        numbers.baseline.store(tally.answers(), Relaxed);
-        Gauge { numbers, tally: tally.clone(), pool: Arc::clone(pool) }
+        let gauge = Gauge { board: self.boards.slot(), tally: tally.clone(), pool: Arc::clone(pool) };
+        gauge.forgive();
+        gauge
     }
 }
 
@@ -136,24 +137,37 @@ impl Gauge {
     }
 
     /// The load that counts: the reported one, else the farm's average, or its highest where the formula failed.
-    #[inline]
     pub fn load(&self) -> f64 {
-        self.numbers.load(&self.pool)
+        self.pool.load(self.exact())
+    }
+
+    fn exact(&self) -> f64 {
+        self.board.chunk().exact(self.board.place())
     }
 
     /// The finite load that was reported, if one was.
     pub fn reported(&self) -> Option<f64> {
-        Some(self.numbers.load.get()).filter(|load| load.is_finite())
+        Some(self.exact()).filter(|load| load.is_finite())
     }
 
     /// Whether no load is known at all.
     pub fn is_unknown(&self) -> bool {
-        self.numbers.load.get().is_nan()
+        self.exact().is_nan()
     }
 
     /// What it has in common with the gauges of its farm's other members.
     pub fn pool(&self) -> &Arc<Pool> {
         &self.pool
+    }
+
+    /// Where what choices compare stands.
+    pub fn board(&self) -> &Slot<Board> {
+        &self.board
+    }
+
+    /// The backend's tally.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// Answers that gave this backend so far, over all farms.
@@ -163,57 +177,30 @@ impl Gauge {
     }
 
     /// Answers handed out since the load was reported.
-    #[inline]
     pub fn handed_out(&self) -> u64 {
-        self.tally.answers().saturating_sub(self.numbers.baseline.load(Relaxed))
+        self.board.chunk().handed_out(self.board.place(), self.tally.answers())
     }
 
-    /// Takes a report's load (see the field) and starts to count answers anew.
+    /// Takes a report's load (finite, NaN if unknown, infinite if the formula gave nothing finite) and starts to count
+    /// answers anew.
     pub fn report(&self, load: f64) {
-        self.numbers.load.set(load);
-        self.forgive();
+        self.board.chunk().report(self.board.place(), load, self.tally.answers());
     }
 
     /// Goes on from `handed_out` answers since the report.
     pub fn count_on(&self, handed_out: u64) {
-        self.numbers.baseline.store(self.tally.answers().saturating_sub(handed_out), Relaxed);
+        let tally = self.tally.answers();
+        self.board.chunk().count_from(self.board.place(), tally.saturating_sub(handed_out), tally);
     }
 
     /// Starts to count answers anew.
     pub fn forgive(&self) {
-        self.numbers.baseline.store(self.tally.answers(), Relaxed);
-    }
-}
-
-/// The numbers of a member's [`Gauge`] and who that is, for rules that compare many: half a line of the cache with the
-/// weight that they keep beside it, and not two pointers away.
-#[derive(Debug)]
-pub struct Meter {
-    numbers: Arc<Chunk<Numbers>>,
-    tallies: Arc<Chunk<AtomicU64>>,
-    places: [u8; 2],
-    /// Whose numbers they are.
-    pub id: MemberId,
-}
-
-impl Meter {
-    /// That of a member.
-    pub fn new(gauge: &Gauge, id: MemberId) -> Self {
-        let ((numbers, one), (tallies, other)) = (gauge.numbers.parts(), gauge.tally.0.parts());
-        Self { numbers: Arc::clone(numbers), tallies: Arc::clone(tallies), places: [one, other], id }
+        self.count_on(0);
     }
 
-    /// See [`Gauge::load`]; `pool` is [that](Gauge::pool) of the farm.
-    #[inline]
-    pub fn load(&self, pool: &Pool) -> f64 {
-        self.numbers.at(self.places[0]).load(pool)
-    }
-
-    /// See [`Gauge::handed_out`].
-    #[inline]
-    pub fn handed_out(&self) -> u64 {
-        let answers = self.tallies.at(self.places[1]).load(Relaxed);
-        answers.saturating_sub(self.numbers.at(self.places[0]).baseline.load(Relaxed))
+    /// Forgets what the farm's rule kept of the member: it has another one from now on.
+    pub fn forget_rule(&self) {
+        self.board.chunk().forget(self.board.place());
     }
 }
 
@@ -227,9 +214,17 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// What counts instead of a load that is not finite.
-    fn instead_of(&self, load: f64) -> f64 {
-        if load.is_nan() { self.average.get() } else { self.highest.get() }
+    /// The load that counts: a finite one, else the average if it is unknown (NaN), else the highest.
+    #[inline]
+    pub fn load(&self, load: f64) -> f64 {
+        // Neither what is unknown nor what failed is less.
+        if load < f64::INFINITY {
+            load
+        } else if load.is_nan() {
+            self.average.get()
+        } else {
+            self.highest.get()
+        }
     }
 }
 
@@ -266,29 +261,5 @@ mod tests {
         gauge.report(1.0);
         tally.count();
         assert_eq!((gauge.handed_out(), tally.answers()), (1, 3));
-    }
-
-    #[test]
-    fn a_meter_says_what_its_gauge_says() {
-        let (mut gauges, pool) = (Gauges::default(), Arc::new(Pool::default()));
-        pool.average.set(3.0);
-        pool.highest.set(7.0);
-        let made: Vec<(Tally, Gauge)> = (0..200)
-            .map(|_| {
-                let tally = gauges.tally();
-                let gauge = gauges.gauge(&tally, &pool);
-                (tally, gauge)
-            })
-            .collect();
-        let loads = [1.5, f64::INFINITY, f64::NAN];
-        for (number, (tally, gauge)) in made.iter().enumerate() {
-            gauge.report(number as f64 + loads[number % 3]);
-            (0..number).for_each(|_| tally.count());
-        }
-        for (number, (_, gauge)) in made.iter().enumerate() {
-            let meter = Meter::new(gauge, MemberId(number as u32));
-            assert_eq!((meter.load(&pool), meter.handed_out()), (gauge.load(), number as u64));
-            assert_eq!((gauge.handed_out(), meter.id), (number as u64, MemberId(number as u32)));
-        }
     }
 }

@@ -12,7 +12,7 @@
 //! | [`status`] | what the engine knows, copied out |
 //! | [`farm`], [`view`] | members as queries see them; `choose()` is what everything asks |
 //! | [`sight`] | a thread's own hold on views |
-//! | [`gauge`], [`slot`] | the few numbers that reports write while choices read, and how they lie in memory |
+//! | [`gauge`], [`board`], [`slot`] | the few numbers that reports write while choices read, and how they lie in memory |
 //! | [`load`] | a farm's formula over statistics |
 //! | [`algorithm`] | the rules, one file each |
 //! | [`token`], [`sticky`] | sticky tokens and KEYs, and who is given for them |
@@ -28,6 +28,7 @@ pub mod addresses;
 pub mod again;
 pub mod algorithm;
 mod backend;
+pub mod board;
 pub mod common;
 pub mod damper;
 pub mod durable;

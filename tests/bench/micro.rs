@@ -1,6 +1,7 @@
 //! What a choice, a report and size cost, by divan, with allocations counted: `cargo bench --bench micro`.
 //!
-//! - `choose`: one choice in a farm of 10, 1,000 and 100,000 members, by every rule of the table, while reports are on file.
+//! - `choose`: one choice in a farm of 10, 1,000 and 100,000 members, by every rule of the table, while reports are on file, by a
+//!   thread that keeps its views, as those do that answer DNS; `choose_with_guard`: by one that does not.
 //! - `report`: one report applied while every member of the farm reports once a second.
 //! - `answer`: one datagram answered, from bytes to bytes, without the kernel.
 //! - `scale`: 10,000 farms of 10 members over 100,000 backends taken by the engine, and taken again.
@@ -14,8 +15,10 @@ use std::time::Duration;
 use athena::balance::algorithm::{self, ALGORITHMS};
 use athena::balance::plan::{BackendPlan, FarmPlan};
 use athena::balance::random::{Random, SplitMix};
+use athena::balance::sight::Sight;
 use athena::balance::statistics::{Amount, StatisticName};
 use athena::balance::update::BackendUpdate;
+use athena::balance::view::Seat;
 use athena::balance::{Ask, Engine, Family, Moment, Name, Plan, Stick, Update};
 use athena::dns::udp::{Answer, PLACE};
 use athena::dns::wire::Wire;
@@ -87,23 +90,32 @@ fn cases() -> impl Iterator<Item = Case> {
     ALGORITHMS.iter().flat_map(|spec| [10, 1_000, 100_000].map(|members| Case(spec.name, members)))
 }
 
+fn ask(key: &[u8]) -> Ask<'_> {
+    Ask { family: Some(Family::V4), key, stick: Stick::No, again: false, packet: None, now: start() }
+}
+
 #[divan::bench(args = cases(), sample_count = 100, sample_size = 2000)]
 fn choose(bencher: Bencher, Case(rule, members): &Case) {
+    let engine = engine(rule, *members, 1);
+    let farm = engine.farm("f0").expect("the farm");
+    let mut sight = Sight::of(&farm);
+    let mut random = SplitMix::new(1);
+    let mut key = 0u64;
+    bencher.bench_local(move || {
+        key = key.wrapping_add(1);
+        black_box(farm.choose_seat(sight.view(), &ask(&key.to_ne_bytes()), &mut random, Seat::v4));
+    });
+}
+
+#[divan::bench(args = cases().filter(|Case(_, members)| *members == 10), sample_count = 100, sample_size = 2000)]
+fn choose_with_guard(bencher: Bencher, Case(rule, members): &Case) {
     let engine = engine(rule, *members, 1);
     let farm = engine.farm("f0").expect("the farm");
     let mut random = SplitMix::new(1);
     let mut key = 0u64;
     bencher.bench_local(move || {
         key = key.wrapping_add(1);
-        let ask = Ask {
-            family: Some(Family::V4),
-            key: &key.to_ne_bytes(),
-            stick: Stick::No,
-            again: false,
-            packet: None,
-            now: start(),
-        };
-        black_box(farm.choose(&ask, &mut random));
+        black_box(farm.choose(&ask(&key.to_ne_bytes()), &mut random));
     });
 }
 

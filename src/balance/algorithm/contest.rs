@@ -2,30 +2,45 @@
 
 use super::*;
 
-/// Farms up to this size are looked at as a whole.
-pub const LOOK_AT_ALL: usize = 32;
+/// Most members that a choice compares.
+pub const MOST: usize = 32;
 
-/// The contender of least measure, of up to [`LOOK_AT_ALL`]; of equal ones each with the same chance. Measures first,
-/// then compares: no branch depends on a load, and a tie costs one random number however many share it.
-#[inline]
-pub fn least<'a, T>(
-    contenders: impl Iterator<Item = &'a T> + Clone,
-    measure: impl Fn(&T) -> f64,
-    random: &mut dyn Random,
-) -> Option<&'a T> {
-    let mut room = [0.0; LOOK_AT_ALL];
-    let mut count = 0;
-    for (place, contender) in room.iter_mut().zip(contenders.clone()) {
-        *place = measure(contender);
-        count += 1;
+/// Measures that come one after another, at most [`MOST`], and the least of them. No branch depends on a measure.
+pub struct Contest {
+    least: f64,
+    /// A bit for the place of each measure that is as little as the least.
+    even: u32,
+    place: u32,
+}
+
+impl Contest {
+    /// Before the first measure.
+    #[inline]
+    pub fn new() -> Self {
+        Self { least: f64::INFINITY, even: 0, place: 0 }
     }
-    let measures = &room[..count];
-    let lesser = |least: f64, &measure: &f64| if measure < least { measure } else { least };
-    let least = measures.iter().fold(f64::INFINITY, lesser);
-    let ties = measures.iter().map(|&measure| usize::from(measure <= least)).sum();
-    let which = if ties > 1 { random.below(ties) } else { 0 };
-    let mut even = contenders.zip(measures).filter(|(_, measure)| **measure <= least);
-    even.nth(which).map(|(contender, _)| contender)
+
+    /// The next measure.
+    #[inline]
+    pub fn enter(&mut self, measure: f64) {
+        let (less, no_more) = (measure < self.least, measure <= self.least);
+        self.even = self.even & u32::from(less).wrapping_sub(1) | u32::from(no_more) << (self.place % 32);
+        self.least = if less { measure } else { self.least };
+        self.place += 1;
+    }
+
+    /// The place of the least measure; of equal ones each with the same chance, for one random number. `None` if there was
+    /// no measure, or none that is a number.
+    #[inline]
+    pub fn winner(self, random: &mut dyn Random) -> Option<usize> {
+        let mut even = self.even;
+        if even & even.wrapping_sub(1) != 0 {
+            for _ in 0..random.below(even.count_ones() as usize) {
+                even &= even - 1;
+            }
+        }
+        (even != 0).then(|| even.trailing_zeros() as usize)
+    }
 }
 
 /// Everybody, least first, ties at random.
@@ -50,4 +65,37 @@ pub fn shares(parts: impl Iterator<Item = (MemberId, f64)> + Clone) -> Vec<(Memb
     let even = 1.0 / parts.clone().count().max(1) as f64;
     let share = |part: f64| if sum.is_finite() && sum > 0.0 { part / sum } else { even };
     parts.map(|(id, part)| (id, share(part))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::random::SplitMix;
+    use super::*;
+
+    fn least(measures: &[f64], random: &mut SplitMix) -> Option<usize> {
+        let mut contest = Contest::new();
+        measures.iter().for_each(|&measure| contest.enter(measure));
+        contest.winner(random)
+    }
+
+    #[test]
+    fn the_least_is_found_and_ties_are_even() {
+        let mut random = SplitMix::new(1);
+        assert_eq!(least(&[], &mut random), None);
+        for count in 1..=MOST {
+            for place in 0..count {
+                let mut measures = vec![2.0; count];
+                measures[place] = -1.0;
+                assert_eq!(least(&measures, &mut random), Some(place));
+            }
+        }
+        let measures: Vec<f64> = (0..MOST).map(|place| if place % 5 == 3 { 1.0 } else { 2.0 }).collect();
+        let mut seen = [0u32; MOST];
+        (0..60_000).for_each(|_| seen[least(&measures, &mut random).unwrap()] += 1);
+        let even =
+            |(place, &count): (usize, &u32)| count.abs_diff(if place % 5 == 3 { 10_000 } else { 0 }) < 400;
+        assert!(seen.iter().enumerate().all(even), "{seen:?}");
+        assert!(least(&[f64::INFINITY; 3], &mut random).is_some());
+        assert_eq!(least(&[f64::NAN; 3], &mut random), None);
+    }
 }

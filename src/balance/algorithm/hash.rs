@@ -66,13 +66,13 @@ impl Algorithm for Hash {
         let seats = candidates
             .iter()
             .map(|candidate| Seat {
-                id: candidate.id,
-                seed: candidate.seed,
-                inverse: 1.0 / candidate.weight,
                 bound: (self.bound * candidate.weight / sum) as f32,
                 recent: AtomicU32::new(0),
             })
             .collect::<Box<[Seat]>>();
+        let drawers = candidates
+            .iter()
+            .map(|candidate| Drawer { seed: candidate.seed, inverse: 1.0 / candidate.weight });
         let table = if candidates.len() >= LOOK_AT_ALL {
             let members: Vec<_> =
                 candidates.iter().map(|candidate| (candidate.weight, candidate.seed)).collect();
@@ -83,6 +83,8 @@ impl Algorithm for Hash {
         };
         Box::new(Prepared {
             alias: Alias::new(candidates.iter().map(|candidate| candidate.weight)),
+            ids: Ids::of(candidates),
+            drawers: drawers.collect(),
             seats,
             table,
             recent: AtomicU32::new(0),
@@ -90,22 +92,28 @@ impl Algorithm for Hash {
     }
 }
 
-struct Seat {
-    id: MemberId,
+/// Who draws for keys.
+struct Drawer {
     seed: u64,
     inverse: f64,
-    /// Largest part of the recent answers.
-    bound: f32,
-    recent: AtomicU32,
 }
 
-impl Seat {
+impl Drawer {
     fn draw(&self, key: u64) -> f64 {
         draw(key, self.seed, self.inverse)
     }
 }
 
+/// What bounds a member's load.
+struct Seat {
+    /// Largest part of the recent answers.
+    bound: f32,
+    recent: AtomicU32,
+}
+
 struct Prepared {
+    ids: Ids,
+    drawers: Box<[Drawer]>,
     seats: Box<[Seat]>,
     table: Box<[u32]>,
     alias: Alias,
@@ -119,9 +127,12 @@ impl Prepared {
         seat.recent.load(Relaxed) as f32 > recent * seat.bound + SLACK as f32
     }
 
-    fn count(&self, seat: &Seat) {
-        seat.recent.fetch_add(1, Relaxed);
-        let all = self.recent.fetch_add(1, Relaxed) + 1;
+    /// Counts an answer. Two threads may count as one: a bound is no finer than that.
+    fn count(&self, index: usize) {
+        let recent = &self.seats[index].recent;
+        recent.store(recent.load(Relaxed).saturating_add(1), Relaxed);
+        let all = self.recent.load(Relaxed).saturating_add(1);
+        self.recent.store(all, Relaxed);
         if all >= RECENT.saturating_mul(self.seats.len() as u32) {
             // One thread halves; answers counted meanwhile by others may be lost, which only forgets a little faster.
             if self.recent.compare_exchange(all, all / 2, Relaxed, Relaxed).is_ok() {
@@ -130,24 +141,21 @@ impl Prepared {
         }
     }
 
-    /// The `attempt`-th place of a key in the table.
-    fn place(&self, key: u64, attempt: u64) -> &Seat {
-        &self.seats[place(&self.table, key, attempt) as usize]
-    }
-
     /// The first in the key's own order that is not full. The order behind a table is cut short: what a key has in
     /// excess of so many members' bounds goes anywhere.
-    fn best(&self, key: u64, random: &mut dyn Random) -> Option<&Seat> {
+    fn best(&self, key: u64, random: &mut dyn Random) -> Option<usize> {
+        let has_room = |index: usize| !self.is_full(&self.seats[index]);
         if self.table.is_empty() {
-            return self.least(key, |seat| !self.is_full(seat)).or_else(|| self.least(key, |_| true));
+            return self.least(key, has_room).or_else(|| self.least(key, |_| true));
         }
-        let mut places = (0..ATTEMPTS).map(|attempt| self.place(key, attempt));
-        places.find(|seat| !self.is_full(seat)).or_else(|| Some(&self.seats[self.alias.draw(random)]))
+        let mut places = (0..ATTEMPTS).map(|attempt| place(&self.table, key, attempt) as usize);
+        places.find(|&index| has_room(index)).or_else(|| Some(self.alias.draw(random)))
     }
 
-    fn least(&self, key: u64, take: impl Fn(&Seat) -> bool) -> Option<&Seat> {
-        let draws = self.seats.iter().filter(|seat| take(seat)).map(|seat| (seat.draw(key), seat));
-        draws.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, seat)| seat)
+    fn least(&self, key: u64, take: impl Fn(usize) -> bool) -> Option<usize> {
+        let drawers = self.drawers.iter().enumerate().filter(|(index, _)| take(*index));
+        let draws = drawers.map(|(index, drawer)| (drawer.draw(key), index));
+        draws.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, index)| index)
     }
 }
 
@@ -198,23 +206,28 @@ impl Select for Prepared {
             return None;
         }
         if pick.key.is_empty() {
-            return Some(self.seats[self.alias.draw(random)].id);
+            return Some(self.ids.get(self.alias.draw(random)));
         }
-        let seat = self.best(hash(pick.key), random)?;
-        self.count(seat);
-        Some(seat.id)
+        let index = self.best(hash(pick.key), random)?;
+        self.count(index);
+        Some(self.ids.get(index))
     }
 
     fn rank(&self, pick: &Pick<'_>, random: &mut dyn Random, order: &mut Vec<MemberId>) {
         let key = if pick.key.is_empty() { random.next() } else { hash(pick.key) };
-        let mut drawn: Vec<(f64, MemberId)> =
-            self.seats.iter().map(|seat| (seat.draw(key), seat.id)).collect();
+        let mut drawn: Vec<(f64, MemberId)> = self
+            .drawers
+            .iter()
+            .enumerate()
+            .map(|(index, one)| (one.draw(key), self.ids.get(index)))
+            .collect();
         drawn.sort_by(|a, b| a.0.total_cmp(&b.0));
         order.extend(drawn.into_iter().map(|(_, id)| id));
     }
 
     fn shares(&self) -> Vec<(MemberId, f64)> {
-        let sum: f64 = self.seats.iter().map(|seat| 1.0 / seat.inverse).sum();
-        self.seats.iter().map(|seat| (seat.id, 1.0 / seat.inverse / sum)).collect()
+        let sum: f64 = self.drawers.iter().map(|one| 1.0 / one.inverse).sum();
+        let share = |(index, one): (usize, &Drawer)| (self.ids.get(index), 1.0 / one.inverse / sum);
+        self.drawers.iter().enumerate().map(share).collect()
     }
 }

@@ -6,22 +6,20 @@
 //! probes; here reports are pushed. In flight counts the farm's load plus what was handed out since the report, so a
 //! cold member turns hot between two reports before everybody is sent to it. Latency is the statistic `latency` if the
 //! backend reports it, else by Little's law what it has in flight (`r`) over its requests a second (`q`), else its
-//! load. Cost: one look at every member up to [`LOOK_AT_ALL`]; beyond that [`SAMPLE`] drawn by weight (Prequal keeps a
-//! pool of 16). The quantile is worked out again each time that an eighth of the members has reported. Not when:
+//! load. Cost: one look at every member up to [`LOOK_AT_ALL`]; beyond that at sixteen, two runs of neighbours
+//! ([`panel`](super::panel); Prequal keeps a pool of 16). The quantile is worked out again each time that an eighth of the members has reported. Not when:
 //! reports are older than some service times: Prequal throws probes away after a second.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use super::super::board::{LANES, Own};
 use super::super::gauge::AtomicF64;
-use super::contest::{self, LOOK_AT_ALL};
-use super::kept::Kept;
-use super::sample::Alias;
+use super::live::Live;
+use super::panel::{LOOK_AT_ALL, Lane, Panel, own};
 use super::*;
 
 /// The quantile of the requests in flight above which a member is hot.
 const QUANTILE: f64 = 0.84;
-/// How many members of a larger farm one choice looks at.
-const SAMPLE: usize = 16;
 
 pub const SPEC: AlgorithmSpec = AlgorithmSpec {
     name: "hot-cold",
@@ -34,34 +32,27 @@ pub const SPEC: AlgorithmSpec = AlgorithmSpec {
 
 struct HotCold {
     answer_load: f64,
-    told: Kept<Told>,
+    live: Live<Arc<Own>>,
     limit: Arc<AtomicF64>,
     /// Reports since the quantile was worked out.
     reports: AtomicUsize,
-}
-
-/// What one member told.
-#[derive(Debug)]
-struct Told {
-    /// NaN if it never told any.
-    latency: AtomicF64,
-    /// In flight over weight; NaN if it never told any.
-    in_flight: AtomicF64,
 }
 
 impl HotCold {
     fn new(params: &Params) -> Self {
         Self {
             answer_load: params.answer_load.unwrap_or(1.0),
-            told: Kept::default(),
+            live: Live::default(),
             limit: Arc::new(AtomicF64::new(f64::INFINITY)),
             reports: AtomicUsize::new(0),
         }
     }
 
-    fn settle_limit(&self) {
-        let mut in_flight =
-            self.told.values(|told| Some(told.in_flight.get()).filter(|value| value.is_finite()));
+    /// By the loads that were reported, of those who can be chosen.
+    fn settle_limit(&self, panel: &Panel<Arc<Own>>) {
+        let in_flight = |index: usize| panel.reported(index) * panel.inverse(index);
+        let mut in_flight: Vec<f64> =
+            (0..panel.len()).map(in_flight).filter(|value| value.is_finite()).collect();
         if in_flight.is_empty() {
             return;
         }
@@ -73,51 +64,35 @@ impl HotCold {
 
 impl Algorithm for HotCold {
     fn prepare(&self, candidates: &[Candidate]) -> Box<dyn Select> {
-        let unknown = || Told { latency: AtomicF64::new(f64::NAN), in_flight: AtomicF64::new(f64::NAN) };
-        let contender = |candidate: &Candidate| Contender {
-            id: candidate.id,
-            weight: candidate.weight,
-            gauge: Arc::clone(&candidate.gauge),
-            told: self.told.entry(candidate.seed, unknown),
-        };
-        let contenders: Box<[Contender]> = candidates.iter().map(contender).collect();
-        self.told.tidy();
-        let large = contenders.len() > LOOK_AT_ALL;
         Box::new(Prepared {
-            alias: large.then(|| Alias::new(candidates.iter().map(|candidate| candidate.weight))),
-            contenders,
+            panel: self.live.enter(Panel::new(candidates, LANES, own)),
             answer_load: self.answer_load,
             limit: Arc::clone(&self.limit),
         })
     }
 
     fn observe(&self, report: &Observation<'_>) {
-        let Some(told) = self.told.get(report.seed) else { return };
         let get = |name: &str| report.statistics.get(name);
         let by_little = || Some(get("r")? / get("q").filter(|rate| *rate > 0.0)?);
         let latency = get("latency").or_else(by_little).filter(|latency| latency.is_finite());
-        told.latency.set(latency.unwrap_or(f64::NAN));
-        if let Some(load) = report.load {
-            told.in_flight.set(load / report.weight.max(f64::MIN_POSITIVE));
-        }
-        if self.reports.fetch_add(1, Relaxed) >= self.told.len() / 8 {
+        let board = report.gauge.board();
+        latency_at(board.chunk().own(), board.place()).set(latency.unwrap_or(f64::NAN));
+        let reports = self.reports.fetch_add(1, Relaxed);
+        if let Some(panel) = self.live.largest().filter(|panel| reports >= panel.len() / 8) {
             self.reports.store(0, Relaxed);
-            self.settle_limit();
+            self.settle_limit(&panel);
         }
     }
 }
 
-struct Contender {
-    id: MemberId,
-    weight: f64,
-    gauge: Arc<Gauge>,
-    told: Arc<Told>,
+/// What the member told of its latency; NaN if it never told any.
+#[inline]
+fn latency_at(own: &Own, place: usize) -> &AtomicF64 {
+    &own.line(place).figures[place % LANES]
 }
 
 struct Prepared {
-    contenders: Box<[Contender]>,
-    /// Only for farms that are too large to be looked at as a whole.
-    alias: Option<Alias>,
+    panel: Arc<Panel<Arc<Own>>>,
     answer_load: f64,
     limit: Arc<AtomicF64>,
 }
@@ -125,42 +100,52 @@ struct Prepared {
 /// Added to what a hot one has in flight, so that it comes after every cold one.
 const HOT: f64 = 1e100;
 
-impl Prepared {
-    /// Cold ones by latency, then hot ones by what they have in flight.
-    #[inline]
-    fn measure(&self, one: &Contender, limit: f64) -> f64 {
-        let in_flight = (one.gauge.load() + one.gauge.handed_out() as f64 * self.answer_load) / one.weight;
-        let latency = one.told.latency.get();
-        if in_flight > limit {
-            HOT + in_flight * HOT.sqrt()
-        } else if latency.is_nan() {
-            in_flight
-        } else {
-            latency
-        }
-    }
+/// Cold ones by latency, then hot ones by what they have in flight. Without a branch: who is hot cannot be foretold.
+#[inline]
+fn measure(in_flight: f64, latency: f64, limit: f64) -> f64 {
+    let cold = if latency.is_nan() { in_flight } else { latency };
+    let is_hot = f64::from(u8::from(in_flight > limit));
+    is_hot * (HOT + in_flight * 1e50) + (1.0 - is_hot) * cold
 }
 
 impl Select for Prepared {
     fn select(&self, _: &Pick<'_>, random: &mut dyn Random) -> Option<MemberId> {
-        let limit = self.limit.get();
-        let measure = |one: &Contender| self.measure(one, limit);
-        let best = match &self.alias {
-            None => contest::least(self.contenders.iter(), measure, random),
-            Some(alias) => {
-                let drawn: [usize; SAMPLE] = std::array::from_fn(|_| alias.draw(random));
-                contest::least(drawn.iter().map(|&index| &self.contenders[index]), measure, random)
-            }
+        let (panel, limit) = (&*self.panel, self.limit.get());
+        let measure = |lane: &Lane<'_, Arc<Own>>| {
+            let in_flight = (lane.load() + lane.given() * self.answer_load) * lane.inverse;
+            measure(in_flight, latency_at(lane.own, lane.place()).get(), limit)
         };
-        best.map(|best| best.id)
+        let sample = panel.sample(random);
+        let mut looks = LOOK_AT_ALL;
+        loop {
+            let best = panel.least(&sample, measure, random)?;
+            // Answers that others gave only make a measure greater: it is enough to look for them at the best one.
+            if looks == 0 || !panel.catch_up(best) {
+                panel.give(best);
+                return Some(panel.id(best.index));
+            }
+            looks -= 1;
+        }
     }
 
     fn rank(&self, _: &Pick<'_>, random: &mut dyn Random, order: &mut Vec<MemberId>) {
-        let limit = self.limit.get();
-        contest::rank(&self.contenders, |one| (self.measure(one, limit), one.id), random, order);
+        let (panel, limit) = (&*self.panel, self.limit.get());
+        let measured = |index: usize| {
+            let lane = panel.lane(index);
+            let given = panel.handed_out(index) as f64 * self.answer_load;
+            let in_flight = (panel.load(index) + given) * lane.inverse;
+            (measure(in_flight, latency_at(lane.own, lane.place()).get(), limit), panel.id(index))
+        };
+        let measured: Vec<(f64, MemberId)> = (0..panel.len()).map(measured).collect();
+        contest::rank(&measured, |one| *one, random, order);
     }
 
     fn shares(&self) -> Vec<(MemberId, f64)> {
-        contest::shares(self.contenders.iter().map(|one| (one.id, one.weight)))
+        let panel = &self.panel;
+        contest::shares((0..panel.len()).map(|index| (panel.id(index), 1.0 / panel.inverse(index))))
+    }
+
+    fn fetch(&self, step: u32) -> u64 {
+        self.panel.fetch(step)
     }
 }

@@ -82,6 +82,7 @@ impl Algorithm for Interpreted {
         let shared = Arc::new(Shared {
             table: ArcSwap::from_pointee(Table::new(candidates, answers, self.answer_load)),
             by_weight: Alias::new(candidates.iter().map(|candidate| candidate.weight)),
+            ids: Ids::of(candidates),
             candidates: candidates.into(),
         });
         learned.selectors.retain(|selector| selector.strong_count() > 0);
@@ -116,6 +117,7 @@ impl Algorithm for Interpreted {
 /// What one list of candidates and its choices have in common.
 struct Shared {
     candidates: Box<[Candidate]>,
+    ids: Ids,
     by_weight: Alias,
     table: ArcSwap<Table>,
 }
@@ -148,7 +150,9 @@ impl Table {
     }
 
     fn alias<'a>(&'a self, by_weight: &'a Alias) -> &'a Alias {
-        let given = self.given.fetch_add(1, Relaxed);
+        // Two threads may count as one: it is a guess at how late reports are.
+        let given = self.given.load(Relaxed);
+        self.given.store(given + 1, Relaxed);
         if given < self.expected {
             &self.soon
         } else if given < self.expected.saturating_mul(LATE as u64) {
@@ -182,12 +186,12 @@ struct Prepared(Arc<Shared>);
 
 impl Select for Prepared {
     fn select(&self, _: &Pick<'_>, random: &mut dyn Random) -> Option<MemberId> {
-        let Shared { candidates, by_weight, table } = &*self.0;
+        let Shared { candidates, ids, by_weight, table } = &*self.0;
         if candidates.is_empty() {
             return None;
         }
         let table = table.load();
-        Some(candidates[table.alias(by_weight).draw(random)].id)
+        Some(ids.get(table.alias(by_weight).draw(random)))
     }
 
     fn rank(&self, _: &Pick<'_>, random: &mut dyn Random, order: &mut Vec<MemberId>) {

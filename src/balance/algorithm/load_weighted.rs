@@ -3,18 +3,19 @@
 //! Idea: a smooth weighted round robin whose weights follow the reports: a member with load 3 gets a quarter of what an
 //! idle one gets. Turns are given by earliest deadline, so nobody is flooded between two reports, however old they
 //! are. It is what scripts do that set the weights of HAProxy or nginx from a load average. Cost: one look at every
-//! member up to [`LOOK_AT_ALL`]; beyond that the first due of [`SAMPLE`] drawn by weight. Limits: a load below 0 counts
+//! member up to [`LOOK_AT_ALL`](super::panel::LOOK_AT_ALL); beyond that the first due of eight, two runs of neighbours
+//! ([`panel`](super::panel)). Limits: a load below 0 counts
 //! as 0; loads must be near 1 where it matters, percents or megabytes make the rule deaf or shrill. Not when: loads are
 //! queues: one that is long for a moment is starved long after it is empty, and `adaptive` knows better.
 
-use super::contest::{self, LOOK_AT_ALL};
-use super::kept::Kept;
-use super::sample::Alias;
-use super::turns::{Turn, VirtualClock};
+use super::super::board::{LANES, Own};
+use super::super::gauge::AtomicF64;
+use super::panel::{Lane, Panel, own};
+use super::turns::{self, VirtualClock};
 use super::*;
 
-/// How many members of a larger farm one choice looks at.
-const SAMPLE: usize = 8;
+/// Members in a run of neighbours. Of more, a choice would find one that was idle in an old report too often.
+const RUN: usize = 4;
 /// Loads above this count as this.
 const MOST: f64 = 1e6;
 
@@ -29,73 +30,63 @@ pub const SPEC: AlgorithmSpec = AlgorithmSpec {
 
 #[derive(Default)]
 struct LoadWeighted {
-    turns: Kept<Turn>,
     clock: Arc<VirtualClock>,
 }
 
 impl Algorithm for LoadWeighted {
     fn prepare(&self, candidates: &[Candidate]) -> Box<dyn Select> {
-        let contender = |candidate: &Candidate| Contender {
-            id: candidate.id,
-            weight: candidate.weight,
-            gauge: Arc::clone(&candidate.gauge),
-            turn: self.turns.entry(candidate.seed, || self.clock.newcomer()),
-        };
-        let contenders: Box<[Contender]> = candidates.iter().map(contender).collect();
-        self.turns.tidy();
-        let large = contenders.len() > LOOK_AT_ALL;
-        Box::new(Prepared {
-            alias: large.then(|| Alias::new(candidates.iter().map(|candidate| candidate.weight))),
-            contenders,
-            clock: Arc::clone(&self.clock),
-        })
+        let panel = Panel::new(candidates, RUN, own);
+        (0..panel.len()).for_each(|index| self.clock.begin(turn(&panel.lane(index))));
+        Box::new(Prepared { panel, clock: Arc::clone(&self.clock) })
     }
 }
 
-struct Contender {
-    id: MemberId,
-    weight: f64,
-    gauge: Arc<Gauge>,
-    turn: Arc<Turn>,
+type Kept = Arc<Own>;
+
+/// When the member had its last turn.
+#[inline]
+fn turn<'a>(lane: &Lane<'a, Kept>) -> &'a AtomicF64 {
+    &lane.own.line(lane.place()).turns[lane.place() % LANES]
 }
 
-impl Contender {
-    /// One over the weight in force.
-    #[inline]
-    fn cost(&self) -> f64 {
-        (1.0 + self.gauge.load().clamp(0.0, MOST)) / self.weight
-    }
+/// One over the weight that a load gives; `inverse`: one over the configured one.
+#[inline]
+fn cost(load: f64, inverse: f64) -> f64 {
+    (1.0 + load.clamp(0.0, MOST)) * inverse
+}
 
-    fn due(&self) -> f64 {
-        self.turn.due(self.cost())
-    }
+/// When the member is due.
+#[inline]
+fn due(lane: &Lane<'_, Kept>) -> f64 {
+    turns::due(turn(lane), cost(lane.load(), lane.inverse))
 }
 
 struct Prepared {
-    contenders: Box<[Contender]>,
-    /// Only for farms that are too large to be looked at as a whole.
-    alias: Option<Alias>,
+    panel: Panel<Kept>,
     clock: Arc<VirtualClock>,
 }
 
 impl Select for Prepared {
     fn select(&self, _: &Pick<'_>, random: &mut dyn Random) -> Option<MemberId> {
-        let next = match &self.alias {
-            None => contest::least(self.contenders.iter(), Contender::due, random),
-            Some(alias) => {
-                let drawn: [usize; SAMPLE] = std::array::from_fn(|_| alias.draw(random));
-                contest::least(drawn.iter().map(|&index| &self.contenders[index]), Contender::due, random)
-            }
-        }?;
-        next.turn.take(next.cost(), &self.clock);
-        Some(next.id)
+        let sample = self.panel.sample(random);
+        let next = self.panel.least(&sample, due, random)?;
+        let lane = self.panel.lane_of(next);
+        self.clock.take(turn(&lane), cost(lane.load(), lane.inverse));
+        Some(self.panel.id(next.index))
     }
 
     fn rank(&self, _: &Pick<'_>, random: &mut dyn Random, order: &mut Vec<MemberId>) {
-        contest::rank(&self.contenders, |one| (one.due(), one.id), random, order);
+        let measured = |index: usize| (due(&self.panel.lane(index)), self.panel.id(index));
+        let measured: Vec<(f64, MemberId)> = (0..self.panel.len()).map(measured).collect();
+        contest::rank(&measured, |one| *one, random, order);
     }
 
     fn shares(&self) -> Vec<(MemberId, f64)> {
-        contest::shares(self.contenders.iter().map(|one| (one.id, 1.0 / one.cost())))
+        let part = |index: usize| 1.0 / cost(self.panel.load(index), self.panel.inverse(index));
+        contest::shares((0..self.panel.len()).map(|index| (self.panel.id(index), part(index))))
+    }
+
+    fn fetch(&self, step: u32) -> u64 {
+        self.panel.fetch(step)
     }
 }

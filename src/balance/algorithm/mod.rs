@@ -13,9 +13,10 @@ mod failover;
 pub(super) mod hash;
 mod hot_cold;
 mod interpreted;
-mod kept;
 mod least_load;
+mod live;
 mod load_weighted;
+mod panel;
 mod random;
 mod round_robin;
 mod sample;
@@ -49,6 +50,21 @@ pub struct Candidate {
     pub seed: u64,
     /// Its load and what was handed out since.
     pub gauge: Arc<Gauge>,
+}
+
+/// Who candidates are. Mostly all of a farm's members are: then there is nothing to keep.
+struct Ids(Box<[MemberId]>);
+
+impl Ids {
+    fn of(candidates: &[Candidate]) -> Self {
+        let all = candidates.iter().zip(0..).all(|(candidate, place)| candidate.id.0 == place);
+        Self(if all { Box::default() } else { candidates.iter().map(|candidate| candidate.id).collect() })
+    }
+
+    #[inline]
+    fn get(&self, index: usize) -> MemberId {
+        self.0.get(index).copied().unwrap_or(MemberId(index as u32))
+    }
 }
 
 /// What a choice depends on beside the candidates.
@@ -118,6 +134,8 @@ pub struct Observation<'a> {
     pub counter: Option<f64>,
     /// Answers that gave this backend out so far, over all farms.
     pub answers: u64,
+    /// What choices read of it.
+    pub gauge: &'a Gauge,
     /// Everything the backend has reported, with this report.
     pub statistics: &'a Statistics,
     /// When the report came.

@@ -21,24 +21,23 @@ struct Weighted;
 impl Algorithm for Weighted {
     fn prepare(&self, candidates: &[Candidate]) -> Box<dyn Select> {
         let alias = Alias::new(candidates.iter().map(|candidate| candidate.weight));
-        let ids = candidates.iter().map(|candidate| candidate.id).collect();
+        let ids = Ids::of(candidates);
         Box::new(Prepared { ids, alias, candidates: candidates.into() })
     }
 }
 
 struct Prepared {
-    /// Apart from the rest, so that those of a large farm stay in the cache.
-    ids: Box<[MemberId]>,
+    ids: Ids,
     alias: Alias,
     candidates: Box<[Candidate]>,
 }
 
 impl Select for Prepared {
     fn select(&self, _: &Pick<'_>, random: &mut dyn Random) -> Option<MemberId> {
-        if self.ids.is_empty() {
+        if self.candidates.is_empty() {
             return None;
         }
-        Some(self.ids[self.alias.draw(random)])
+        Some(self.ids.get(self.alias.draw(random)))
     }
 
     fn rank(&self, _: &Pick<'_>, random: &mut dyn Random, order: &mut Vec<MemberId>) {

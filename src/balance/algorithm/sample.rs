@@ -5,7 +5,10 @@ use super::super::random::Random;
 /// Draws an index with probability in proportion to its weight: one random number and one row a draw.
 #[derive(Debug)]
 pub struct Alias {
-    /// Of each row: keep it if 32 random bits are below the threshold, else go to the other index.
+    /// How many weights there are.
+    count: usize,
+    /// Of each row: keep it if 32 random bits are below the threshold, else go to the other index. None where all weights
+    /// are equal, which keep every row.
     rows: Box<[(u32, u32)]>,
 }
 
@@ -13,36 +16,39 @@ impl Alias {
     /// Takes weights, each finite and greater than 0.
     pub fn new(weights: impl ExactSizeIterator<Item = f64> + Clone) -> Self {
         let count = weights.len();
+        let mut first = weights.clone();
+        if first.next().is_none_or(|one| first.all(|other| other == one)) {
+            return Self { count, rows: Box::default() };
+        }
         let scale = count as f64 / weights.clone().sum::<f64>();
         let mut rows: Box<[(u32, u32)]> = (0..count as u32).map(|index| (u32::MAX, index)).collect();
-        // Equal weights keep every row; the usual case needs no work.
-        let mut first = weights.clone();
-        let equal = first.next().is_none_or(|one| first.all(|other| other == one));
-        if !equal {
-            let mut parts: Vec<f64> = weights.map(|weight| weight * scale).collect();
-            let (mut small, mut large): (Vec<usize>, Vec<usize>) =
-                (0..count).partition(|&index| parts[index] < 1.0);
-            while let (Some(less), Some(&more)) = (small.pop(), large.last()) {
-                rows[less] = ((parts[less] * 2f64.powi(32)) as u32, more as u32);
-                parts[more] -= 1.0 - parts[less];
-                if parts[more] < 1.0 {
-                    large.pop();
-                    small.push(more);
-                }
+        let mut parts: Vec<f64> = weights.map(|weight| weight * scale).collect();
+        let (mut small, mut large): (Vec<usize>, Vec<usize>) =
+            (0..count).partition(|&index| parts[index] < 1.0);
+        while let (Some(less), Some(&more)) = (small.pop(), large.last()) {
+            rows[less] = ((parts[less] * 2f64.powi(32)) as u32, more as u32);
+            parts[more] -= 1.0 - parts[less];
+            if parts[more] < 1.0 {
+                large.pop();
+                small.push(more);
             }
         }
-        Self { rows }
+        Self { count, rows }
     }
 
     /// An index below the number of weights, which must not have been 0.
     #[inline]
     pub fn draw(&self, random: &mut dyn Random) -> usize {
         // The product's upper half is the row, its lower half is uniform within the row.
-        let product = u128::from(random.next()) * self.rows.len() as u128;
+        let product = u128::from(random.next()) * self.count as u128;
         let row = (product >> 64) as usize;
-        let within = (product as u64 >> 32) as u32;
-        let (threshold, other) = self.rows[row];
-        if within < threshold { row } else { other as usize }
+        match self.rows.get(row) {
+            None => row,
+            Some(&(threshold, other)) => {
+                let within = (product as u64 >> 32) as u32;
+                if within < threshold { row } else { other as usize }
+            }
+        }
     }
 }
 

@@ -5,45 +5,36 @@
 //! round robin; when a weight changes it counts at once, and who was slow for long has one turn at hand, not all those
 //! that it missed. One number a member and one clock, changed without a lock.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
 use super::super::gauge::AtomicF64;
 
 /// The virtual clock of a farm.
 #[derive(Debug, Default)]
-pub struct VirtualClock(AtomicU64);
+pub struct VirtualClock(AtomicF64);
 
 impl VirtualClock {
-    /// Not negative, so that its bits are ordered as it is.
-    fn get(&self) -> f64 {
-        f64::from_bits(self.0.load(Relaxed))
+    /// A member that never had a turn has its first one over its weight from now.
+    pub fn begin(&self, turn: &AtomicF64) {
+        if turn.get() == 0.0 {
+            turn.set(self.0.get());
+        }
     }
 
-    /// A member that has its first turn one over its weight from now.
-    pub fn newcomer(&self) -> Turn {
-        Turn(AtomicF64::new(self.get()))
+    /// Gives a member its turn; `turn` is when it had its last one, `cost` one over its weight. Of two threads that do so
+    /// in the same nanoseconds one may be overlooked: a turn more for somebody, once.
+    #[inline]
+    pub fn take(&self, turn: &AtomicF64, cost: f64) {
+        let (due, now) = (due(turn, cost), self.0.get());
+        turn.set(if now > due { now } else { due });
+        if due > now {
+            self.0.set(due);
+        }
     }
 }
 
-/// When one member had its last turn.
-#[derive(Debug)]
-pub struct Turn(AtomicF64);
-
-impl Turn {
-    /// When it is due; `cost` is one over its weight.
-    #[inline]
-    pub fn due(&self, cost: f64) -> f64 {
-        self.0.get() + cost
-    }
-
-    /// Gives it its turn.
-    #[inline]
-    pub fn take(&self, cost: f64, clock: &VirtualClock) {
-        let due = self.due(cost);
-        let late = (clock.get() - due).max(0.0);
-        self.0.add(cost + late);
-        clock.0.fetch_max(due.max(0.0).to_bits(), Relaxed);
-    }
+/// When a member is due that had its last turn at `turn`; `cost` is one over its weight.
+#[inline]
+pub fn due(turn: &AtomicF64, cost: f64) -> f64 {
+    turn.get() + cost
 }
 
 #[cfg(test)]
@@ -51,27 +42,43 @@ mod tests {
     use super::*;
 
     /// Turns of members with these weights, as letters.
-    fn run(clock: &VirtualClock, turns: &[Turn], weights: &[f64], count: usize) -> String {
+    fn run(clock: &VirtualClock, turns: &[AtomicF64], weights: &[f64], count: usize) -> String {
         let next = |_| {
-            let due = |&place: &usize| turns[place].due(1.0 / weights[place]);
+            let due = |&place: &usize| due(&turns[place], 1.0 / weights[place]);
             let first = (0..turns.len()).min_by(|a, b| due(a).total_cmp(&due(b))).unwrap();
-            turns[first].take(1.0 / weights[first], clock);
+            clock.take(&turns[first], 1.0 / weights[first]);
             char::from(b'a' + first as u8)
         };
         (0..count).map(next).collect()
     }
 
+    fn begun<const COUNT: usize>(clock: &VirtualClock) -> [AtomicF64; COUNT] {
+        let turns = std::array::from_fn(|_| AtomicF64::new(0.0));
+        turns.iter().for_each(|turn| clock.begin(turn));
+        turns
+    }
+
+    #[test]
+    fn a_newcomer_waits_for_its_turn_like_everybody() {
+        let clock = VirtualClock::default();
+        let turns = begun::<3>(&clock);
+        run(&clock, &turns[..2], &[1.0, 1.0], 100);
+        clock.begin(&turns[2]);
+        let after = run(&clock, &turns, &[1.0; 3], 9);
+        assert_eq!(after, "abcabcabc", "it begins with the others, and not at the clock's beginning");
+    }
+
     #[test]
     fn turns_are_spread_evenly_by_weight() {
         let clock = VirtualClock::default();
-        let turns: Vec<Turn> = (0..3).map(|_| clock.newcomer()).collect();
+        let turns = begun::<3>(&clock);
         assert_eq!(run(&clock, &turns, &[4.0, 2.0, 1.0], 14), "aabaabcaabaabc");
     }
 
     #[test]
     fn a_weight_that_rises_counts_at_once_and_is_not_made_up_for() {
         let clock = VirtualClock::default();
-        let turns: Vec<Turn> = (0..2).map(|_| clock.newcomer()).collect();
+        let turns = begun::<2>(&clock);
         let slow = run(&clock, &turns, &[1.0, 1e-3], 100);
         assert_eq!(slow.matches('b').count(), 0);
         let even = run(&clock, &turns, &[1.0, 1.0], 10);

@@ -5,7 +5,7 @@
 //! From Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 1996. Cost: two random numbers and two
 //! members, whatever the farm's size. Not when: the farm is small and reports are fresh; then looking at all is better.
 
-use super::least_load::{Contender, Contenders, rank_by_measure, shares_by_load};
+use super::least_load::Contenders;
 use super::sample::Alias;
 use super::*;
 
@@ -26,8 +26,7 @@ impl Algorithm for TwoChoices {
     fn prepare(&self, candidates: &[Candidate]) -> Box<dyn Select> {
         Box::new(Prepared {
             alias: Alias::new(candidates.iter().map(|candidate| candidate.weight)),
-            contenders: Contenders::new(candidates),
-            answer_load: self.answer_load,
+            contenders: Contenders::new(candidates, self.answer_load),
         })
     }
 }
@@ -35,31 +34,44 @@ impl Algorithm for TwoChoices {
 struct Prepared {
     alias: Alias,
     contenders: Contenders,
-    answer_load: f64,
+}
+
+impl Prepared {
+    fn measure(&self, index: usize) -> f64 {
+        self.contenders.measure(&self.contenders.lane(index))
+    }
+
+    /// The less loaded of two.
+    fn better(&self, first: usize, second: usize) -> usize {
+        // On a tie the first draw stands, which was at random already.
+        if self.measure(second) < self.measure(first) { second } else { first }
+    }
 }
 
 impl Select for Prepared {
     fn select(&self, _: &Pick<'_>, random: &mut dyn Random) -> Option<MemberId> {
         if self.contenders.len() < 2 {
-            return self.contenders.first().map(Contender::id);
+            return (self.contenders.len() == 1).then(|| self.contenders.id(0));
         }
         let first = self.alias.draw(random);
         // A second draw that may not be the first again: some tries by weight, then its neighbour.
         let other = (0..4).map(|_| self.alias.draw(random)).find(|&draw| draw != first);
         let second = other.unwrap_or((first + 1) % self.contenders.len());
-        let (first, second) = (&self.contenders[first], &self.contenders[second]);
-        // On a tie the first draw stands, which was at random already.
-        let measure = |one| self.contenders.measure(one, self.answer_load);
-        let better = if measure(second) < measure(first) { second } else { first };
-        Some(better.id())
+        let mut best = self.contenders.find(self.better(first, second));
+        if self.contenders.catch_up(best) {
+            best = self.contenders.find(self.better(first, second));
+            self.contenders.catch_up(best);
+        }
+        self.contenders.give(best);
+        Some(self.contenders.id(best.index))
     }
 
     fn rank(&self, _: &Pick<'_>, random: &mut dyn Random, order: &mut Vec<MemberId>) {
-        rank_by_measure(&self.contenders, self.answer_load, random, order);
+        self.contenders.rank(random, order);
     }
 
     fn shares(&self) -> Vec<(MemberId, f64)> {
-        shares_by_load(&self.contenders, self.answer_load)
+        self.contenders.shares()
     }
 
     fn fetch(&self, step: u32) -> u64 {

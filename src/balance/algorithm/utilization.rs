@@ -6,24 +6,22 @@
 //! of these names, u from 0 to 1 (more is allowed); a backend that reports no `u` is weighed by the farm's load instead,
 //! one that reports no `q` has no weight of its own. As in A58 a weight is used when it has been known for
 //! [`BLACKOUT`], is forgotten when there was no usable report for [`EXPIRY`], and who has none gets the average of the
-//! others. Turns by earliest deadline. Cost: one look at every member up to [`LOOK_AT_ALL`]; beyond that the first due of
-//! [`SAMPLE`] drawn by weight. Not when: queues build up and vanish between reports: it balances capacity, not load.
+//! others. Turns by earliest deadline. Cost: one look at every member up to [`LOOK_AT_ALL`](super::panel::LOOK_AT_ALL);
+//! beyond that the first due of sixteen, two runs of neighbours ([`panel`](super::panel)). Not when: queues build up and vanish between reports: it balances capacity, not load.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
+use super::super::board::{LANES, Own, OwnLine};
 use super::super::gauge::AtomicF64;
-use super::contest::{self, LOOK_AT_ALL};
-use super::kept::Kept;
-use super::sample::Alias;
-use super::turns::{Turn, VirtualClock};
+use super::live::Live;
+use super::panel::{Lane, Panel, own};
+use super::turns::{self, VirtualClock};
 use super::*;
 
 /// How long weights must have been coming before they are used.
 const BLACKOUT: Duration = Duration::from_secs(10);
 /// How long the last weight is used.
 const EXPIRY: Duration = Duration::from_secs(180);
-/// How many members of a larger farm one choice looks at.
-const SAMPLE: usize = 8;
 /// Weights lie within this factor of the average.
 const MOST_APART: f64 = 100.0;
 
@@ -39,33 +37,56 @@ pub const SPEC: AlgorithmSpec = AlgorithmSpec {
 
 struct Utilization {
     penalty: f64,
-    rows: Kept<Row>,
+    live: Live<Arc<Own>>,
     clock: Arc<VirtualClock>,
     average: Arc<AtomicF64>,
     /// Reports since the average was worked out.
     reports: AtomicUsize,
 }
 
-/// One member.
-#[derive(Debug)]
-struct Row {
-    /// q / (u + e/q × penalty)
-    weight: AtomicF64,
-    /// Since when weights come, and when the last one came, in nanoseconds since the epoch; 0 if none came.
-    since: AtomicU64,
-    last: AtomicU64,
-    turn: Turn,
+/// What is kept of one member: its turn, one over q / (u + e/q × penalty), and when that is used.
+struct Row<'a> {
+    line: &'a OwnLine,
+    lane: usize,
 }
 
-impl Row {
-    /// The weight to use at `now`, if there is one.
+impl<'a> Row<'a> {
     #[inline]
+    fn of(own: &'a Own, place: usize) -> Self {
+        Self { line: own.line(place), lane: place % LANES }
+    }
+
+    #[inline]
+    fn turn(&self) -> &'a AtomicF64 {
+        &self.line.turns[self.lane]
+    }
+
+    /// One over the weight in force, as a multiple of the `average`; `inverse`: one over the configured weight. Without a
+    /// branch: who has a weight cannot be foretold.
+    #[inline]
+    fn cost(&self, now: Moment, average: f64, inverse: f64) -> f64 {
+        let (from, until) =
+            (self.line.from[self.lane].load(Relaxed), self.line.until[self.lane].load(Relaxed));
+        let part = average * self.line.figures[self.lane].get();
+        let usable = (from <= now.nanos()) & (now.nanos() < until);
+        let part = if usable { part } else { 1.0 };
+        part.clamp(1.0 / MOST_APART, MOST_APART) * inverse
+    }
+
+    /// Takes the weight of a report that came at `now`.
+    fn report(&self, weight: f64, now: Moment) {
+        let (from, until) = (&self.line.from[self.lane], &self.line.until[self.lane]);
+        if until.load(Relaxed) <= now.nanos() {
+            from.store((now + BLACKOUT).nanos(), Relaxed);
+        }
+        until.store((now + EXPIRY).nanos(), Relaxed);
+        self.line.figures[self.lane].set(1.0 / weight);
+    }
+
+    /// The weight to use at `now`, if there is one.
     fn weight(&self, now: Moment) -> Option<f64> {
-        let (since, last) = (self.since.load(Relaxed), self.last.load(Relaxed));
-        let age = |from: u64| now.nanos().saturating_sub(from);
-        let usable =
-            since != 0 && age(since) >= BLACKOUT.as_nanos() as u64 && age(last) < EXPIRY.as_nanos() as u64;
-        usable.then(|| self.weight.get())
+        let used = self.line.from[self.lane].load(Relaxed)..self.line.until[self.lane].load(Relaxed);
+        used.contains(&now.nanos()).then(|| 1.0 / self.line.figures[self.lane].get())
     }
 }
 
@@ -73,7 +94,7 @@ impl Utilization {
     fn new(params: &Params) -> Self {
         Self {
             penalty: params.error_penalty,
-            rows: Kept::default(),
+            live: Live::default(),
             clock: Arc::default(),
             average: Arc::new(AtomicF64::new(1.0)),
             reports: AtomicUsize::new(0),
@@ -89,33 +110,27 @@ impl Utilization {
         Some(rate / utilization).filter(|weight| weight.is_finite() && *weight > 0.0)
     }
 
-    fn settle_average(&self, now: Moment) {
-        let weights = self.rows.values(|row| row.weight(now));
-        if !weights.is_empty() {
-            self.average.set(weights.iter().sum::<f64>() / weights.len() as f64);
+    fn settle_average(&self, panel: &Panel<Arc<Own>>, now: Moment) {
+        let weight = |index: usize| row(&panel.lane(index)).weight(now);
+        let weights = || (0..panel.len()).filter_map(weight);
+        let count = weights().count();
+        if count > 0 {
+            self.average.set(weights().sum::<f64>() / count as f64);
         }
     }
 }
 
+#[inline]
+fn row<'a>(lane: &Lane<'a, Arc<Own>>) -> Row<'a> {
+    Row::of(lane.own, lane.place())
+}
+
 impl Algorithm for Utilization {
     fn prepare(&self, candidates: &[Candidate]) -> Box<dyn Select> {
-        let row = || Row {
-            weight: AtomicF64::new(0.0),
-            since: AtomicU64::new(0),
-            last: AtomicU64::new(0),
-            turn: self.clock.newcomer(),
-        };
-        let contender = |candidate: &Candidate| Contender {
-            id: candidate.id,
-            weight: candidate.weight,
-            row: self.rows.entry(candidate.seed, row),
-        };
-        let contenders: Box<[Contender]> = candidates.iter().map(contender).collect();
-        self.rows.tidy();
-        let large = contenders.len() > LOOK_AT_ALL;
+        let panel = self.live.enter(Panel::new(candidates, LANES, own));
+        (0..panel.len()).for_each(|index| self.clock.begin(row(&panel.lane(index)).turn()));
         Box::new(Prepared {
-            alias: large.then(|| Alias::new(candidates.iter().map(|candidate| candidate.weight))),
-            contenders,
+            panel,
             clock: Arc::clone(&self.clock),
             average: Arc::clone(&self.average),
             latest: AtomicU64::new(0),
@@ -123,73 +138,60 @@ impl Algorithm for Utilization {
     }
 
     fn observe(&self, report: &Observation<'_>) {
-        let Some(row) = self.rows.get(report.seed) else { return };
         // A report without a usable weight changes nothing, but for what its silence does in time.
         let Some(weight) = self.weigh(report) else { return };
-        let now = report.now.nanos();
-        let lapsed = now.saturating_sub(row.last.load(Relaxed)) >= EXPIRY.as_nanos() as u64;
-        if row.since.load(Relaxed) == 0 || lapsed {
-            row.since.store(now, Relaxed);
-        }
-        row.last.store(now, Relaxed);
-        row.weight.set(weight);
-        if self.reports.fetch_add(1, Relaxed) >= self.rows.len() / 8 {
+        let board = report.gauge.board();
+        Row::of(board.chunk().own(), board.place()).report(weight, report.now);
+        let reports = self.reports.fetch_add(1, Relaxed);
+        if let Some(panel) = self.live.largest().filter(|panel| reports >= panel.len() / 8) {
             self.reports.store(0, Relaxed);
-            self.settle_average(report.now);
+            self.settle_average(&panel, report.now);
         }
     }
 }
 
-struct Contender {
-    id: MemberId,
-    weight: f64,
-    row: Arc<Row>,
-}
-
 struct Prepared {
-    contenders: Box<[Contender]>,
-    /// Only for farms that are too large to be looked at as a whole.
-    alias: Option<Alias>,
+    panel: Arc<Panel<Arc<Own>>>,
     clock: Arc<VirtualClock>,
     average: Arc<AtomicF64>,
     /// When somebody was chosen last, in nanoseconds since the epoch: shares are told as of then.
     latest: AtomicU64,
 }
 
-impl Prepared {
-    /// One over the weight in force, as a multiple of the average.
-    #[inline]
-    fn cost(&self, one: &Contender, now: Moment, average: f64) -> f64 {
-        let part = one.row.weight(now).map_or(1.0, |weight| average / weight);
-        part.clamp(1.0 / MOST_APART, MOST_APART) / one.weight
-    }
-}
-
 impl Select for Prepared {
     fn select(&self, pick: &Pick<'_>, random: &mut dyn Random) -> Option<MemberId> {
         let average = self.average.get();
-        let due = |one: &Contender| one.row.turn.due(self.cost(one, pick.now, average));
-        let next = match &self.alias {
-            None => contest::least(self.contenders.iter(), due, random),
-            Some(alias) => {
-                let drawn: [usize; SAMPLE] = std::array::from_fn(|_| alias.draw(random));
-                contest::least(drawn.iter().map(|&index| &self.contenders[index]), due, random)
-            }
-        }?;
-        next.row.turn.take(self.cost(next, pick.now, average), &self.clock);
+        let cost = |lane: &Lane<'_, Arc<Own>>| row(lane).cost(pick.now, average, lane.inverse);
+        let sample = self.panel.sample(random);
+        let next = self.panel.least(&sample, |lane| turns::due(row(lane).turn(), cost(lane)), random)?;
+        let lane = self.panel.lane_of(next);
+        self.clock.take(row(&lane).turn(), cost(&lane));
         self.latest.store(pick.now.nanos(), Relaxed);
-        Some(next.id)
+        Some(self.panel.id(next.index))
     }
 
     fn rank(&self, pick: &Pick<'_>, random: &mut dyn Random, order: &mut Vec<MemberId>) {
         let average = self.average.get();
-        let due = |one: &Contender| (one.row.turn.due(self.cost(one, pick.now, average)), one.id);
-        contest::rank(&self.contenders, due, random, order);
+        let due = |index: usize| {
+            let lane = self.panel.lane(index);
+            let row = row(&lane);
+            (turns::due(row.turn(), row.cost(pick.now, average, lane.inverse)), self.panel.id(index))
+        };
+        let measured: Vec<(f64, MemberId)> = (0..self.panel.len()).map(due).collect();
+        contest::rank(&measured, |one| *one, random, order);
     }
 
     fn shares(&self) -> Vec<(MemberId, f64)> {
-        let now = Moment::from_unix(Duration::from_nanos(self.latest.load(Relaxed)));
+        let now = Moment::from_nanos(self.latest.load(Relaxed));
         let average = self.average.get();
-        contest::shares(self.contenders.iter().map(|one| (one.id, 1.0 / self.cost(one, now, average))))
+        let part = |index: usize| {
+            let lane = self.panel.lane(index);
+            1.0 / row(&lane).cost(now, average, lane.inverse)
+        };
+        contest::shares((0..self.panel.len()).map(|index| (self.panel.id(index), part(index))))
+    }
+
+    fn fetch(&self, step: u32) -> u64 {
+        self.panel.fetch(step)
     }
 }

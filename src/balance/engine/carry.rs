@@ -152,6 +152,9 @@ impl Truth {
             None => plan,
         };
         let same_load = old.as_ref().is_some_and(|old| old.plan.load == plan.load);
+        let same_rule = old.as_ref().is_some_and(|old| {
+            old.plan.algorithm.name == plan.algorithm.name && old.plan.params == plan.params
+        });
         let pool = old.as_ref().map_or_else(|| Arc::new(Pool::default()), |old| Arc::clone(&old.pool));
         let place = |member: &super::super::plan::MemberPlan| {
             let backend = self.backend_index[&member.backend];
@@ -159,6 +162,9 @@ impl Truth {
             let (gauge, missing) = kept
                 .cloned()
                 .unwrap_or_else(|| (Arc::new(gauges.gauge(&self.backends[backend].tally, &pool)), None));
+            if !same_rule {
+                gauge.forget_rule();
+            }
             let seed = super::seed(&member.backend);
             Place {
                 backend,
@@ -174,13 +180,9 @@ impl Truth {
         };
         let members: Vec<Place> = plan.members.iter().map(place).collect();
         let trust = Trust::carry(&plan, old.as_ref());
-        let same_rule = |old: &FarmTruth| {
-            old.plan.algorithm.name == plan.algorithm.name && old.plan.params == plan.params
-        };
         let (farm, algorithm, switch, switch_since, source, not_finite) = match old {
             Some(old) => {
-                let algorithm =
-                    if same_rule(&old) { old.algorithm } else { (plan.algorithm.build)(&plan.params) };
+                let algorithm = if same_rule { old.algorithm } else { (plan.algorithm.build)(&plan.params) };
                 (old.farm, algorithm, old.switch, old.switch_since, old.source, old.not_finite)
             }
             None => {

@@ -239,6 +239,7 @@ impl Truth {
             load: place.gauge.reported().filter(|_| fresh),
             counter: backend.statistics.get("n").filter(|_| counts()),
             answers: backend.tally.answers(),
+            gauge: &place.gauge,
             statistics: &backend.statistics,
             now,
         });

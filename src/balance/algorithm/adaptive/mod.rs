@@ -28,7 +28,7 @@
 //! | [`scale`] | where idle lies, and how large a usual load is |
 //!
 //! Cost: a choice looks at all members up to [`LOOK_AT_ALL`]; beyond that at the best of 16, [`GROUPS`] groups of
-//! [`GROUP`] neighbours drawn by weight (in a farm of 100 under a load of 0.9 that costs 1 % of the mean response time);
+//! [`GROUP`] neighbours drawn by weight, as in [`panel`](super::panel);
 //! one number and two that change only with reports are read of each, no lock is taken, nothing allocated. A report
 //! costs one or two microseconds, under the engine's lock, whatever the farm's size. A member takes
 //! about 300 octets, and about 800 from its first report on.
@@ -63,7 +63,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use self::learner::Learner;
 use self::virtual_queue::{Drive, Slab};
-use super::contest::{self, LOOK_AT_ALL};
+use super::super::gauge::Tally;
+use super::contest;
+use super::panel::LOOK_AT_ALL;
 use super::round_robin::RoundRobin;
 use super::sample::Alias;
 use super::*;
@@ -78,8 +80,8 @@ pub const SPEC: AlgorithmSpec = AlgorithmSpec {
 };
 
 /// A choice in a larger farm looks at so many groups of so many members, who stand together in memory.
-const GROUPS: usize = 4;
-const GROUP: usize = 4;
+const GROUPS: usize = 2;
+const GROUP: usize = 8;
 
 struct Adaptive {
     learner: Mutex<Learner>,
@@ -104,8 +106,8 @@ impl Algorithm for Adaptive {
         let mut rows: Vec<Option<Row>> = Vec::new();
         rows.resize_with(dense, || None);
         for (&place, candidate) in places.iter().zip(candidates) {
-            let (id, gauge) = (candidate.id, Arc::clone(&candidate.gauge));
-            rows[place as usize] = Some(Row { id, gauge });
+            let (id, tally) = (candidate.id, candidate.gauge.tally().clone());
+            rows[place as usize] = Some(Row { id, tally });
         }
         let weights = candidates.iter().map(|candidate| candidate.weight).collect::<Box<[f64]>>();
         let alias = (weights.len() > LOOK_AT_ALL).then(|| {
@@ -138,7 +140,7 @@ impl Algorithm for Adaptive {
 /// What a choice needs of the chosen one alone.
 struct Row {
     id: MemberId,
-    gauge: Arc<Gauge>,
+    tally: Tally,
 }
 
 struct Prepared {
@@ -167,18 +169,25 @@ impl Prepared {
     #[inline]
     fn least(&self, places: &[u32], now: Moment, random: &mut dyn Random) -> Option<MemberId> {
         let (knee, gain) = (self.drive.knee.get(), self.drive.gain.get());
-        let measure = |&place: &u32| self.slab.queue(place).measure(now, knee, gain);
         let mut looks = LOOK_AT_ALL;
         loop {
-            let &place = contest::least(places.iter(), measure, random)?;
+            let mut contest = contest::Contest::new();
+            let mut loads = [0.0; contest::MOST];
+            for (load, &place) in loads.iter_mut().zip(places) {
+                let queue = self.slab.queue(place);
+                *load = queue.load(now, knee);
+                contest.enter(queue.measure_of(*load, gain));
+            }
+            let winner = contest.winner(random)?;
+            let (place, load) = (places[winner], loads[winner]);
             let row = self.row(place)?;
-            match self.slab.missed(place, row.gauge.answers()) {
+            match self.slab.missed(place, row.tally.answers()) {
                 Some(missed) if looks > 0 => {
                     looks -= 1;
                     self.take_missed(place, missed, now, (knee, gain));
                 }
                 _ => {
-                    self.slab.answer(place, 1, now, knee, gain);
+                    self.slab.answer_at(place, load, now, knee, gain);
                     return Some(row.id);
                 }
             }
@@ -195,7 +204,7 @@ impl Prepared {
         let (knee, gain) = (self.drive.knee.get(), self.drive.gain.get());
         self.places[..self.weights.len()].iter().filter_map(move |&place| {
             let row = self.row(place)?;
-            let missed = self.slab.missed(place, row.gauge.answers()).unwrap_or(0) as f64;
+            let missed = self.slab.missed(place, row.tally.answers()).unwrap_or(0) as f64;
             Some((row.id, place, self.slab.queue(place).load(now, knee) + missed * gain))
         })
     }

@@ -62,6 +62,7 @@ impl Stage {
             load: Some(load),
             counter,
             answers: self.tallies[place].answers(),
+            gauge: &one.gauge,
             statistics: &self.statistics,
             now: moment(self.now),
         });

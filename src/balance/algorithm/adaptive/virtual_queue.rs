@@ -121,17 +121,10 @@ impl VirtualQueue {
         (load + gain) * self.factor.get()
     }
 
-    /// What is compared: the load with one more answer, weighted.
+    /// Goes from where it is at `now` to `load`.
     #[inline]
-    pub fn measure(&self, now: Moment, knee: f64, gain: f64) -> f64 {
-        self.measure_of(self.load(now, knee), gain)
-    }
-
-    #[inline]
-    fn add(&self, load: f64, now: Moment, knee: f64) {
-        let before = self.x(now);
-        let after = x_of(load_of(before, knee) + load, knee);
-        self.x.set(self.x.get() + (after - before));
+    fn rise_to(&self, load: f64, now: Moment, knee: f64) {
+        self.x.set(self.x.get() + (x_of(load, knee) - self.x(now)));
     }
 }
 
@@ -200,6 +193,15 @@ impl Slab {
     pub fn answer(&self, place: u32, answers: u64, now: Moment, knee: f64, gain: f64) {
         let seen = &self.seen[place as usize];
         seen.store(seen.load(Relaxed).wrapping_add(answers), Relaxed);
-        self.queue(place).add(answers as f64 * gain, now, knee);
+        let queue = self.queue(place);
+        queue.rise_to(queue.load(now, knee) + answers as f64 * gain, now, knee);
+    }
+
+    /// Takes one answer in, where the load at `now` is known.
+    #[inline]
+    pub fn answer_at(&self, place: u32, load: f64, now: Moment, knee: f64, gain: f64) {
+        let seen = &self.seen[place as usize];
+        seen.store(seen.load(Relaxed).wrapping_add(1), Relaxed);
+        self.queue(place).rise_to(load + gain, now, knee);
     }
 }

@@ -1,0 +1,499 @@
+//! Candidates as rules see them that compare: by the line, not one by one.
+//!
+//! The numbers of members stand side by side on [`Board`]s, [`LANES`] on a line of the cache, in the order in which the
+//! engine made them, which is that of the configuration. A *stretch* is as much of one line as belongs to candidates that
+//! follow each other. Farms up to [`LOOK_AT_ALL`] are looked at as a whole, in a few lines. Of a larger farm a choice looks at two
+//! stretches that are drawn by weight (at more, up to [`MOST`], if they are short), and
+//! takes the best of all in them. That such a best of two runs of neighbours balances as well as one of as many drawn one by one,
+//! as long as runs are as long as the logarithm of how many there are: Kenthapadi and Panigrahy, "Balanced Allocation on
+//! Graphs", SODA 2006; Godfrey, "Balls and Bins with Structure", SODA 2008. What it saves is memory that nobody has touched
+//! lately: two lines instead of sixteen.
+
+use super::super::board::{Board, LANES, Line, Own};
+use super::super::gauge::{Pool, Tallies};
+use super::super::slot::CHUNK;
+use super::contest::Contest;
+use super::sample::Alias;
+use super::*;
+
+/// Farms up to this size are looked at as a whole.
+pub const LOOK_AT_ALL: usize = contest::MOST;
+/// Stretches that a choice draws at most.
+const MOST: usize = 4;
+
+/// Candidates that follow each other on one line.
+struct Stretch {
+    /// The first of them, in the order of the candidates.
+    first: u32,
+    /// Where its numbers are.
+    at: At,
+    length: u32,
+    /// Where the first one's tally is; those of the others follow it, but for what [`Panel::tally_of`] says.
+    tally: At,
+}
+
+/// A chunk by its number and a place there.
+#[derive(Clone, Copy, PartialEq)]
+struct At(u32);
+
+impl At {
+    fn new(chunk: usize, place: usize) -> Self {
+        Self((chunk * CHUNK + place) as u32)
+    }
+
+    /// So many places on.
+    #[inline]
+    fn plus(self, places: usize) -> Self {
+        Self(self.0.wrapping_add(places as u32))
+    }
+
+    #[inline]
+    fn chunk(self) -> usize {
+        self.0 as usize / CHUNK
+    }
+
+    #[inline]
+    fn place(self) -> usize {
+        self.0 as usize % CHUNK
+    }
+}
+
+/// The candidate that is the least of a sample.
+#[derive(Clone, Copy)]
+pub struct Found {
+    /// Its place in the order of the candidates.
+    pub index: usize,
+    at: At,
+    tally: At,
+}
+
+/// All candidates of a farm. `O` is what a rule finds beside a board: `()`, or what it keeps [of its own](Own).
+pub struct Panel<O> {
+    stretches: Box<[Stretch]>,
+    boards: Box<[(Arc<Board>, O)]>,
+    tallies: Box<[Arc<Tallies>]>,
+    ids: Ids,
+    /// Where each one's numbers are: for those who do not come by a stretch.
+    numbers: Box<[At]>,
+    /// Where each one's tally is; none where tallies follow each other along every stretch, as they mostly do.
+    tally_of: Box<[At]>,
+    /// Each one's one over its weight; none where all weigh the same.
+    inverses: Box<[f64]>,
+    /// What it is where all weigh the same.
+    inverse: f64,
+    pool: Arc<Pool>,
+    /// Members of a full stretch.
+    run: usize,
+    /// Only for farms that are too large to be looked at as a whole: draws a stretch.
+    draw: Option<Alias>,
+}
+
+/// What a measure may look at of one candidate.
+pub struct Lane<'a, O> {
+    line: &'a Line,
+    place: usize,
+    pool: &'a Pool,
+    /// What the rule finds beside the board.
+    pub own: &'a O,
+    /// One over its weight.
+    pub inverse: f64,
+}
+
+impl<O> Lane<'_, O> {
+    /// The load that counts.
+    #[inline]
+    pub fn load(&self) -> f64 {
+        self.pool.load(self.line.load(self.place))
+    }
+
+    /// Answers handed out since the report.
+    #[inline]
+    pub fn given(&self) -> f64 {
+        f64::from(self.line.given(self.place))
+    }
+
+    /// Its place in [`Own`].
+    #[inline]
+    pub fn place(&self) -> usize {
+        self.place
+    }
+}
+
+/// What one choice looks at: all of a small farm, some stretches of a large one.
+pub struct Sample {
+    drawn: [u32; MOST],
+    count: usize,
+}
+
+/// The number of a chunk in a list, where it is put if it is not there. Those of neighbours mostly are the same.
+fn number<T: Clone>(chunks: &mut Vec<T>, chunk: &T, same: impl Fn(&T) -> bool) -> usize {
+    let last = chunks.len().saturating_sub(4);
+    chunks[last..].iter().position(same).map_or_else(
+        || {
+            chunks.push(chunk.clone());
+            chunks.len() - 1
+        },
+        |place| last + place,
+    )
+}
+
+impl<O: Clone> Panel<O> {
+    /// Of candidates in their order; `own` finds what the rule keeps beside a board. `run`: members of a stretch of a large
+    /// farm at most, a divisor of [`LANES`]; a choice looks at two such runs.
+    pub fn new(candidates: &[Candidate], run: usize, own: impl Fn(&Board) -> O) -> Self {
+        let large = candidates.len() > LOOK_AT_ALL;
+        let run = if large { run } else { LANES };
+        let (mut stretches, mut boards, mut tallies) = (Vec::<Stretch>::new(), Vec::new(), Vec::new());
+        let (mut numbers, mut tally_of) = (Vec::new(), Vec::new());
+        for (candidate, index) in candidates.iter().zip(0..) {
+            let (board, tally) = (candidate.gauge.board(), candidate.gauge.tally().slot());
+            let chunk = (Arc::clone(board.chunk()), own(board.chunk()));
+            let chunk = number(&mut boards, &chunk, |(other, _)| Arc::ptr_eq(other, board.chunk()));
+            let at = At::new(chunk, board.place());
+            let chunk = number(&mut tallies, tally.chunk(), |other| Arc::ptr_eq(other, tally.chunk()));
+            let tally = At::new(chunk, tally.place());
+            match stretches.last_mut() {
+                Some(last) if last.at.plus(last.length as usize) == at && !at.place().is_multiple_of(run) => {
+                    last.length += 1;
+                }
+                _ => stretches.push(Stretch { first: index, at, length: 1, tally }),
+            }
+            numbers.push(at);
+            tally_of.push(tally);
+        }
+        let follow = |stretch: &Stretch| {
+            (0..stretch.length as usize)
+                .all(|more| tally_of[stretch.first as usize + more] == stretch.tally.plus(more))
+        };
+        if stretches.iter().all(follow) {
+            tally_of.clear();
+        }
+        let weight = |index: usize| candidates[index].weight;
+        let stretch = |stretch: &Stretch| -> f64 {
+            let first = stretch.first as usize;
+            (first..first + stretch.length as usize).map(weight).sum()
+        };
+        let draw = large.then(|| Alias::new(stretches.iter().map(stretch)));
+        let first = candidates.first();
+        let alike = candidates.iter().all(|one| first.is_some_and(|first| first.weight == one.weight));
+        Self {
+            stretches: stretches.into(),
+            boards: boards.into(),
+            tallies: tallies.into(),
+            ids: Ids::of(candidates),
+            numbers: numbers.into(),
+            tally_of: tally_of.into(),
+            inverses: if alike {
+                Box::default()
+            } else {
+                candidates.iter().map(|one| 1.0 / one.weight).collect()
+            },
+            inverse: first.map_or(1.0, |first| 1.0 / first.weight),
+            pool: first.map_or_else(Arc::default, |first| Arc::clone(first.gauge.pool())),
+            run,
+            draw,
+        }
+    }
+}
+
+impl<O> Panel<O> {
+    /// How many candidates there are.
+    pub fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Who a candidate is.
+    #[inline]
+    pub fn id(&self, index: usize) -> MemberId {
+        self.ids.get(index)
+    }
+
+    /// One over a candidate's weight.
+    #[inline]
+    pub fn inverse(&self, index: usize) -> f64 {
+        self.inverses.get(index).copied().unwrap_or(self.inverse)
+    }
+
+    /// A candidate by its place in their order.
+    #[inline]
+    pub fn find(&self, index: usize) -> Found {
+        let tally = self.tally_of.get(index).copied().unwrap_or_else(|| {
+            let after = self.stretches.partition_point(|stretch| stretch.first as usize <= index);
+            let stretch = &self.stretches[after - 1];
+            stretch.tally.plus(index - stretch.first as usize)
+        });
+        Found { index, at: self.numbers[index], tally }
+    }
+
+    /// What a measure looks at of one candidate.
+    #[inline]
+    pub fn lane(&self, index: usize) -> Lane<'_, O> {
+        self.lane_at(self.numbers[index], index)
+    }
+
+    /// The same of one that was found.
+    #[inline]
+    pub fn lane_of(&self, found: Found) -> Lane<'_, O> {
+        self.lane_at(found.at, found.index)
+    }
+
+    #[inline]
+    fn lane_at(&self, at: At, index: usize) -> Lane<'_, O> {
+        let (board, own) = &self.boards[at.chunk()];
+        let (line, place) = (board.line(at.place()), at.place());
+        Lane { line, place, pool: &self.pool, own, inverse: self.inverse(index) }
+    }
+
+    /// The reported load, to the last digit; NaN or infinite if there is none.
+    pub fn reported(&self, index: usize) -> f64 {
+        let at = self.numbers[index];
+        self.boards[at.chunk()].0.exact(at.place())
+    }
+
+    /// The load that counts, to the last digit.
+    pub fn load(&self, index: usize) -> f64 {
+        self.pool.load(self.reported(index))
+    }
+
+    /// Answers handed out since the report, those that others gave included.
+    pub fn handed_out(&self, index: usize) -> u64 {
+        let found = self.find(index);
+        self.boards[found.at.chunk()].0.handed_out(found.at.place(), self.tally(found))
+    }
+
+    #[inline]
+    fn tally(&self, found: Found) -> u64 {
+        self.tallies[found.tally.chunk()].answers(found.tally.place())
+    }
+
+    /// See [`Board::catch_up`].
+    #[inline]
+    pub fn catch_up(&self, found: Found) -> bool {
+        self.boards[found.at.chunk()].0.catch_up(found.at.place(), self.tally(found))
+    }
+
+    /// See [`Board::give`].
+    #[inline]
+    pub fn give(&self, found: Found) {
+        self.boards[found.at.chunk()].0.give(found.at.place());
+    }
+
+    /// What one choice will look at.
+    #[inline]
+    pub fn sample(&self, random: &mut dyn Random) -> Sample {
+        let mut sample = Sample { drawn: [0; MOST], count: 0 };
+        let Some(alias) = &self.draw else { return sample };
+        let mut seen = 0;
+        for place in &mut sample.drawn {
+            let drawn = alias.draw(random);
+            *place = drawn as u32;
+            sample.count += 1;
+            seen += self.stretches[drawn].length as usize;
+            // Runs at the ends of boards may be a little short.
+            if seen + 2 >= 2 * self.run {
+                break;
+            }
+        }
+        sample
+    }
+
+    /// The candidate of least measure among those of a sample; of equal ones each with the same chance.
+    #[inline]
+    pub fn least(
+        &self,
+        sample: &Sample,
+        measure: impl Fn(&Lane<'_, O>) -> f64,
+        random: &mut dyn Random,
+    ) -> Option<Found> {
+        let mut contest = Contest::new();
+        if self.draw.is_none() {
+            self.stretches.iter().for_each(|stretch| self.look(stretch, &mut contest, &measure));
+            let place = contest.winner(random)?;
+            // The last stretch that begins no later. Counted, for where the winner is cannot be foretold.
+            let begun = |stretch: &Stretch| usize::from(stretch.first as usize <= place);
+            let begun: usize = self.stretches.iter().map(begun).sum();
+            let stretch = &self.stretches[begun - 1];
+            return Some(self.found(stretch, place - stretch.first as usize));
+        }
+        let drawn = &sample.drawn[..sample.count];
+        drawn.iter().for_each(|&drawn| self.look(&self.stretches[drawn as usize], &mut contest, &measure));
+        let mut place = contest.winner(random)?;
+        for &drawn in drawn {
+            let stretch = &self.stretches[drawn as usize];
+            match place.checked_sub(stretch.length as usize) {
+                Some(rest) => place = rest,
+                None => return Some(self.found(stretch, place)),
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn found(&self, stretch: &Stretch, place: usize) -> Found {
+        let index = stretch.first as usize + place;
+        let tally = self.tally_of.get(index).copied().unwrap_or_else(|| stretch.tally.plus(place));
+        Found { index, at: stretch.at.plus(place), tally }
+    }
+
+    #[inline(always)]
+    fn look(&self, stretch: &Stretch, contest: &mut Contest, measure: &impl Fn(&Lane<'_, O>) -> f64) {
+        let (board, own) = &self.boards[stretch.at.chunk()];
+        let (line, place) = (board.line(stretch.at.place()), stretch.at.place());
+        let lane = |place, inverse| Lane { line, place, pool: &self.pool, own, inverse };
+        let (first, length) = (stretch.first as usize, stretch.length as usize);
+        match self.inverses.get(first..first + length) {
+            None => {
+                (place..place + length).for_each(|place| contest.enter(measure(&lane(place, self.inverse))))
+            }
+            Some(inverses) => {
+                for (more, &inverse) in inverses.iter().enumerate() {
+                    contest.enter(measure(&lane(place + more, inverse)));
+                }
+            }
+        }
+    }
+
+    /// See [`Select::fetch`]. Nothing of a large farm, of which nobody knows at whom a choice will look.
+    pub fn fetch(&self, step: u32) -> u64 {
+        if self.draw.is_some() {
+            return 0;
+        }
+        match step {
+            1 => self.stretches.iter().map(|stretch| u64::from(stretch.at.0)).sum(),
+            _ => self.stretches.iter().map(|stretch| self.first_line(stretch)).sum(),
+        }
+    }
+
+    fn first_line(&self, stretch: &Stretch) -> u64 {
+        let (board, place) = (&self.boards[stretch.at.chunk()].0, stretch.at.place());
+        u64::from(board.line(place).given(place)) + board.handed_out(place, 0)
+    }
+}
+
+/// What a rule finds that keeps nothing.
+pub fn nothing(_: &Board) {}
+
+/// What a rule finds that keeps something.
+pub fn own(board: &Board) -> Arc<Own> {
+    Arc::clone(board.own())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::super::super::gauge::{Gauges, Tally};
+    use super::super::super::random::SplitMix;
+    use super::*;
+
+    /// So many candidates, of whom `skip` leaves some out, with their tallies.
+    fn made(count: usize, skip: impl Fn(usize) -> bool) -> (Vec<Candidate>, Vec<Tally>) {
+        let (mut gauges, pool) = (Gauges::default(), Arc::new(Pool::default()));
+        pool.average.set(3.0);
+        pool.highest.set(7.0);
+        let each = |index: usize| {
+            let tally = gauges.tally();
+            let gauge = Arc::new(gauges.gauge(&tally, &pool));
+            (Candidate { id: MemberId(index as u32), weight: 1.0, seed: index as u64, gauge }, tally)
+        };
+        let all: Vec<_> = (0..count).map(each).collect();
+        all.into_iter().enumerate().filter(|(index, _)| !skip(*index)).map(|(_, made)| made).unzip()
+    }
+
+    #[test]
+    fn a_lane_says_what_its_gauge_says() {
+        let (candidates, tallies) = made(200, |_| false);
+        let loads = [1.5, f64::INFINITY, f64::NAN];
+        for (number, (candidate, tally)) in candidates.iter().zip(&tallies).enumerate() {
+            candidate.gauge.report(number as f64 + loads[number % 3]);
+            (0..number).for_each(|_| tally.count());
+        }
+        let panel = Panel::new(&candidates, LANES, nothing);
+        for (number, candidate) in candidates.iter().enumerate() {
+            assert_eq!(panel.catch_up(panel.find(number)), number > 0);
+            let lane = panel.lane(number);
+            assert_eq!((lane.load(), panel.load(number)), (candidate.gauge.load(), candidate.gauge.load()));
+            assert_eq!((panel.handed_out(number), panel.id(number)), (number as u64, candidate.id));
+            assert_eq!(candidate.gauge.handed_out(), number as u64);
+        }
+    }
+
+    #[test]
+    fn the_least_of_all_is_found_wherever_it_stands() {
+        let mut random = SplitMix::new(1);
+        for count in 1..=LOOK_AT_ALL {
+            for gap in [usize::MAX, 2, 3, 11] {
+                let (candidates, _) = made(count + 5, |index| index % gap == 1 || index >= count);
+                let panel = Panel::new(&candidates, LANES, nothing);
+                for (index, best) in candidates.iter().enumerate() {
+                    candidates.iter().for_each(|one| one.gauge.report(1.0));
+                    best.gauge.report(0.5);
+                    let sample = panel.sample(&mut random);
+                    let least = panel.least(&sample, |lane| lane.load() * lane.inverse, &mut random);
+                    let found = least.map(|found| (found.index, panel.id(found.index)));
+                    assert_eq!(found, Some((index, best.id)), "{count} without each {gap}th");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn two_runs_of_neighbours_fill_a_thousand_evenly() {
+        let (candidates, tallies) = made(1000, |_| false);
+        candidates.iter().for_each(|one| one.gauge.report(0.0));
+        let panel = Panel::new(&candidates, LANES, nothing);
+        let mut random = SplitMix::new(1);
+        for _ in 0..50_000 {
+            let sample = panel.sample(&mut random);
+            let found = panel.least(&sample, |lane| lane.given(), &mut random).unwrap();
+            panel.give(found);
+            tallies[found.index].count();
+        }
+        // 50 are due; eight or sixteen that are drawn one by one leave everybody at 49 to 51 as well.
+        let given = tallies.iter().map(Tally::answers);
+        let (least, most) = (given.clone().min().unwrap(), given.max().unwrap());
+        assert!(least >= 48 && most <= 52, "{least} to {most}");
+    }
+
+    #[test]
+    fn tallies_are_found_wherever_they_stand() {
+        let (candidates, tallies) = made(100, |_| false);
+        let mixed: Vec<Candidate> = (0..100).map(|index| candidates[index * 37 % 100].clone()).collect();
+        (0..100).for_each(|index| tallies[index].count_on(1000 * index as u64));
+        let of = |candidates: &[Candidate]| {
+            let panel = Panel::new(candidates, LANES, nothing);
+            (0..100).map(|index| panel.handed_out(index)).collect::<Vec<u64>>()
+        };
+        assert!((0..100).all(|index| of(&candidates)[index] == 1000 * index as u64));
+        assert!((0..100).all(|index| of(&mixed)[index] == 1000 * (index as u64 * 37 % 100)));
+        // Of backends that come in another order than members, tallies do not follow each other.
+        let mut gauges = Gauges::default();
+        let backwards: Vec<Candidate> = (0..100)
+            .map(|index| {
+                let gauge = gauges.gauge(&tallies[99 - index], candidates[0].gauge.pool());
+                Candidate { gauge: Arc::new(gauge), ..candidates[index].clone() }
+            })
+            .collect();
+        (0..100).for_each(|index| tallies[index].count_on(7 * index as u64));
+        assert!((0..100).all(|index| of(&backwards)[index] == 7 * (99 - index as u64)));
+    }
+
+    #[test]
+    fn of_a_large_farm_everybody_is_looked_at_in_time_and_by_weight() {
+        for gap in [usize::MAX, 2, 5] {
+            let (mut candidates, _) = made(500, |index| index % gap == 1);
+            candidates.iter_mut().enumerate().for_each(|(index, one)| one.weight = 1.0 + (index % 2) as f64);
+            let panel = Panel::new(&candidates, LANES, nothing);
+            let mut random = SplitMix::new(1);
+            let mut seen = HashSet::new();
+            for _ in 0..20_000 {
+                let sample = panel.sample(&mut random);
+                // All measure the same.
+                seen.extend(panel.least(&sample, |_| 1.0, &mut random).map(|found| found.index));
+            }
+            assert_eq!(seen.len(), candidates.len());
+            let inverse = |index: usize| panel.lane(index).inverse;
+            assert!((0..panel.len()).all(|index| inverse(index) == 1.0 / candidates[index].weight));
+        }
+    }
+}
