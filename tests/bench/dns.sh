@@ -2,16 +2,16 @@
 # Answers per second, and what each costs: Athena beside the limit of the machine and beside its peers.
 #
 #   tests/bench/dns.sh [--seconds 5] [--runs 5] [--only "echo athena-least-load gdnsd"] [--edns|--cookie|--labels]
-#                      [--load QPS|--half] [--flood] [--port 5400] [--built] [--list]
+#                      [--load QPS|--half] [--flood] [--share] [--port 5400] [--built] [--list]
 #
 # Every server is pinned to one core, has one thread, listens on 127.0.0.1 only, keeps its files in a folder that is
 # removed at the end, and is stopped by its pid. Runs alternate: all servers once, then all again. README.md beside this
-# file says how to read the table. What is missing is installed by apt-get, if this is run as root;
-# --built takes the programs as they are.
+# file says how to read the table. --share gives half of the servers' core to a busy loop, so that a client with one core is
+# faster than they are. What is missing is installed by apt-get, if this is run as root; --built takes the programs as they are.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-seconds=5 runs=5 only="" port=5400 style=plain load="" half="" flood="" list="" built=""
+seconds=5 runs=5 only="" port=5400 style=plain load="" half="" flood="" share="" list="" built=""
 while [ $# -gt 0 ]; do
   case $1 in
     --seconds) seconds=$2; shift 2 ;;
@@ -22,9 +22,10 @@ while [ $# -gt 0 ]; do
     --half) half=yes flood=yes; shift ;;
     --edns | --cookie | --labels) style=${1#--}; shift ;;
     --flood) flood=yes; shift ;;
+    --share) share=yes; shift ;;
     --built) built=yes; shift ;;
     --list) list=yes; shift ;;
-    *) sed -n '2,11p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,12p' "$0" >&2; exit 2 ;;
   esac
 done
 
@@ -192,6 +193,12 @@ if [ -n "$half" ]; then
   stop_server
 fi
 
+if [ -n "$share" ]; then
+  taskset -c 0 sh -c 'while :; do :; done' &
+  sharing=$!
+  trap 'kill "$sharing" 2>/dev/null; stop_server; rm -rf "$work"' EXIT
+fi
+
 for round in $(seq "$runs"); do
   for name in $servers; do
     port=$((port + 1))
@@ -219,7 +226,7 @@ done
 
 client="dnsperf $client_threads threads, 16 sockets, 400 outstanding"
 [ -n "$flood" ] && client="bench flood, 16 sockets, 400 outstanding"
-echo "One server thread on one core; $client on cores $client_cores; $style questions${load:+, $load a second};"
+echo "One server thread on ${share:+half of }one core; $client on cores $client_cores; $style questions${load:+, $load a second};"
 echo "$runs alternating runs of $seconds s, medians; $(machine)"
 echo
 awk -v order="$servers" -v peers="$peers" '
