@@ -7,7 +7,7 @@
 //! cold member turns hot between two reports before everybody is sent to it. Latency is the statistic `latency` if the
 //! backend reports it, else by Little's law what it has in flight (`r`) over its requests a second (`q`), else its
 //! load. Cost: one look at every member up to [`LOOK_AT_ALL`]; beyond that at sixteen, two runs of neighbours
-//! ([`panel`](super::panel); Prequal keeps a pool of 16). The quantile is worked out again each time that an eighth of the members has reported. Not when:
+//! ([`panel`]; Prequal keeps a pool of 16). The quantile is worked out again each time that an eighth of the members has reported. Not when:
 //! reports are older than some service times: Prequal throws probes away after a second.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

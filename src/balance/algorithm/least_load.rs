@@ -4,7 +4,7 @@
 //! choices between two reports would fall on one member. The measure is (load + answers × answer_load) / weight, ties
 //! are broken at random. From lbnamed (Schemers 1995) and mod_athena. Cost: one look at every member up to
 //! [`LOOK_AT_ALL`]; beyond that the best of sixteen, two runs of neighbours
-//! ([`panel`](super::panel)). Not when: reports are rare (many service times
+//! ([`panel`]). Not when: reports are rare (many service times
 //! apart): answers are only added, never taken off as work is done, so it turns into a round robin with a bias.
 
 use super::super::board::LANES;

@@ -84,7 +84,7 @@ pub fn shut(socket: &UdpSocket) -> io::Result<()> {
     socket.connect(itself)
 }
 
-/// Wakes whoever waits on a socket that was [shut](shut): sends it nothing, from itself.
+/// Wakes whoever waits on a socket that was [shut]: sends it nothing, from itself.
 pub fn knock(socket: &UdpSocket) -> io::Result<()> {
     socket.send(&[]).map(drop)
 }

@@ -28,7 +28,7 @@
 //! | [`scale`] | where idle lies, and how large a usual load is |
 //!
 //! Cost: a choice looks at all members up to [`LOOK_AT_ALL`]; beyond that at the best of 16, [`GROUPS`] groups of
-//! [`GROUP`] neighbours drawn by weight, as in [`panel`](super::panel);
+//! [`GROUP`] neighbours drawn by weight, as in [`panel`];
 //! one number and two that change only with reports are read of each, no lock is taken, nothing allocated. A report
 //! costs one or two microseconds, under the engine's lock, whatever the farm's size. A member takes
 //! about 300 octets, and about 800 from its first report on.
