@@ -188,8 +188,7 @@ fn the_example_balances_on_the_pages_of_nginx_apache_an_exporter_and_json() {
 #[test]
 fn the_example_runs_as_it_stands() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/scrape/run.sh");
-    let run =
-        std::process::Command::new("bash").arg(script).env("ATHENA", env!("CARGO_BIN_EXE_athena")).output();
+    let run = std::process::Command::new(script).env("ATHENA", env!("CARGO_BIN_EXE_athena")).output();
     let run = run.unwrap();
     let said = String::from_utf8(run.stdout).unwrap();
     assert!(run.status.success(), "{said}{}", String::from_utf8_lossy(&run.stderr));

@@ -7,7 +7,8 @@ use super::examples;
 fn script(example: &str) -> Output {
     let script = examples().join(example).join("run.sh");
     let athena = env!("CARGO_BIN_EXE_athena");
-    Command::new("bash").arg(script).arg("round-robin").env("ATHENA", athena).output().unwrap()
+    let ran = Command::new(&script).arg("round-robin").env("ATHENA", athena).output();
+    ran.unwrap_or_else(|error| panic!("{}: {error}", script.display()))
 }
 
 /// Runs an example with round-robin and gives what it prints.
