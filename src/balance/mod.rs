@@ -21,6 +21,7 @@
 //! | [`note`] | what both remember |
 //! | [`registration`] | backends that nobody configured, and the patterns that let them in |
 //! | [`common`] | what the farms of an engine share |
+//! | [`late`], [`rare`], [`places`], [`addresses`] | what takes memory only where there is something |
 //! | [`damper`] | shares as weights that do not twitch |
 //! | [`name`], [`statistics`], [`moment`], [`random`] | the words the others are written in |
 
