@@ -11,8 +11,8 @@
 //!   engine.rs   what is true, behind one lock that no query takes: apply, expire, reload, status
 //!   view.rs     what a query reads, behind one atomic pointer a farm; farm.rs choose(), what everything asks
 //!   algorithm/  the table ALGORITHMS and one file a rule
-//! dns/          the only place that imports hickory: zonefile, zone, query, responder, message, handler (bytes to bytes);
-//!               udp the batched loop, wire the plain farm query; server TCP; secure TLS, HTTPS, QUIC;
+//! dns/          the only place that imports hickory: zonefile, zone, query, responder; handler and message, by requests and
+//!               responses of hickory-server; udp the batched loop, wire the plain farm query; server TCP; secure TLS, HTTPS, QUIC;
 //!               forward names that are not ours, through hickory's resolver
 //! http/         mod.rs the route table; text/ the original's protocol; access, metrics, readiness, the listener
 //! agent_check/  shares and states for HAProxy's own servers

@@ -3,15 +3,13 @@
 //! A question for a name outside our zones is REFUSED, at once, unless `[forward]` names the client's network. Then it is put
 //! aside with a place of its own ([`places`]: so many in all, so many a client, none means SERVFAIL at once), and a task of
 //! the runtime asks the [`upstreams`] through hickory's resolver and its cache. Nothing that answers for farms waits for
-//! any of it. The [`door`] to that is hickory-server's: a request in, a response out. [`special`] names never leave the
-//! machine.
+//! any of it. [`special`] names never leave the machine.
 //!
 //! The reply is written as every other one is: AA clear, RA set, the question as it came, our EDNS, our sizes. AD is never
 //! set, for we have not validated; DO and CD are passed on, and with DO the signatures come back, so that a validator
 //! behind us can do its work.
 
 mod answer;
-mod door;
 pub mod places;
 pub mod special;
 pub mod upstreams;
@@ -37,7 +35,7 @@ use places::{Limits, Places};
 use upstreams::Upstreams;
 
 /// Libraries whose lines in the log are for whoever forges datagrams: what comes of them is counted here.
-pub const UNHEARD: [&str; 2] = ["hickory_net", "hickory_resolver"];
+pub const UNHEARD: [&str; 3] = ["hickory_net", "hickory_proto", "hickory_resolver"];
 
 /// The configuration's section `forward` in this module's own words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,8 +149,8 @@ impl Forwarder {
     }
 
     /// Asks. Takes no longer than the options' time, and always gives something that can be answered.
-    pub async fn look_up(&self, wanted: &Wanted, client: SocketAddr) -> Found {
-        door::ask(&*self.upstreams, wanted, client).await
+    pub async fn look_up(&self, wanted: &Wanted) -> Found {
+        self.upstreams.look_up(wanted).await
     }
 
     /// Waits until no question is in flight, which takes no longer than the options' time once no more are taken.

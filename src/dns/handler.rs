@@ -4,24 +4,25 @@
 //! a question of class IN means, the responder knows.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 
 use arc_swap::{ArcSwap, Guard};
-use hickory_proto::op::ResponseCode;
+use hickory_proto::op::{self, ResponseCode};
 use hickory_proto::rr::rdata::TXT;
 use hickory_proto::rr::{DNSClass, RData, Record, RecordType};
 
 use crate::balance::damper::Damper;
-use crate::balance::random::Random;
+use crate::balance::random::{Random, SplitMix};
 use crate::balance::repeat::{Packet, Repeats};
 use crate::balance::{Engine, Moment};
 use crate::metrics::{DnsMetrics, Metrics};
 
-mod later;
+mod beyond;
+mod exchange;
 mod written;
 
-pub use later::{Begun, Later};
+pub use exchange::{Begun, Later};
 
 use super::authority::Authority;
 use super::forward::Wanted;
@@ -29,7 +30,9 @@ use super::query::{Query, Question, Subnet};
 use super::responder::{self, Asked, Reply, Responder};
 use super::transport::Transport;
 use super::zone::Zones;
-use super::{Forwarder, Options, name};
+use super::{Forwarder, Options, message};
+use exchange::{Desk, Exchange};
+use message::{OnLack, Size};
 
 /// Answers messages. Shared by every socket and thread.
 pub struct Handler {
@@ -92,37 +95,37 @@ impl Handler {
     /// short for a header, or a response itself, gets none. `random` draws ties and weighted choices. Counts one transport,
     /// and one outcome or `dropped`. For those who cannot wait: it answers as if nothing were forwarded.
     pub fn respond(
-        &self,
+        self: &Arc<Self>,
         message: &[u8],
         client: SocketAddr,
         transport: Transport,
         now: Moment,
-        random: &mut dyn Random,
+        random: &mut SplitMix,
         out: &mut Vec<u8>,
     ) -> bool {
         let begun = self.reply((message, client), transport, now, random, out, false);
         matches!(begun, Begun::Written)
     }
 
-    /// The same for those who can wait. What waits is counted when it is [completed](Self::complete).
+    /// The same for those who can wait. What waits is counted when it is [completed](Later::complete).
     pub fn begin(
-        &self,
+        self: &Arc<Self>,
         message: &[u8],
         client: SocketAddr,
         transport: Transport,
         now: Moment,
-        random: &mut dyn Random,
+        random: &mut SplitMix,
         out: &mut Vec<u8>,
     ) -> Begun {
         self.reply((message, client), transport, now, random, out, true)
     }
 
     fn reply(
-        &self,
+        self: &Arc<Self>,
         (message, client): (&[u8], SocketAddr),
         transport: Transport,
         now: Moment,
-        random: &mut dyn Random,
+        random: &mut SplitMix,
         out: &mut Vec<u8>,
         may_wait: bool,
     ) -> Begun {
@@ -132,18 +135,30 @@ impl Handler {
             self.metrics.dns.dropped.count();
             return Begun::Nothing;
         };
-        let authority = self.authority.load();
-        let mut call = Call::new(self, &authority, &query, client.ip(), transport, now, may_wait);
-        call.packet = (transport == Transport::Udp).then(|| self.repeats.packet(client, message));
-        let mut outcome = call.outcome(random);
-        if let Some(wanted) = outcome.wanted.take() {
-            match call.put_aside(message, client, &authority, outcome, wanted) {
-                Some(later) => return Begun::Later(later),
-                None => outcome = Outcome::of(ResponseCode::ServFail),
+        let authority = self.authority.load_full();
+        let request = match query.fault {
+            Some(code) => Err(code),
+            None => exchange::request(message, client, transport).ok_or(ResponseCode::FormErr),
+        };
+        match request {
+            Ok(request) => {
+                let exchange = Exchange {
+                    request,
+                    handler: Arc::clone(self),
+                    authority,
+                    transport,
+                    now,
+                    may_wait,
+                    random: Mutex::new(random.clone()),
+                    desk: Mutex::new(Desk { size: Size::default(), reply: std::mem::take(out) }),
+                };
+                exchange.begin(random, out)
+            }
+            Err(code) => {
+                let call = Call::new(self, &authority, &query, client.ip(), transport, now, may_wait);
+                call.refuse(code, out)
             }
         }
-        call.finish(outcome, out);
-        Begun::Written
     }
 }
 
@@ -177,18 +192,6 @@ struct Outcome {
     wanted: Option<Wanted>,
 }
 
-/// What it means that not everything fits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum OnLack {
-    /// TC if an answer is left out; additional records are only a courtesy (RFC 2181, 9).
-    #[default]
-    Ask,
-    /// TC if anything is left out, for a referral without its glue leads nowhere (RFC 9471, 3).
-    AskForGlue,
-    /// Nothing: it is whole with what fits.
-    Leave,
-}
-
 impl Outcome {
     fn of(code: ResponseCode) -> Self {
         Self { code, ..Self::default() }
@@ -211,16 +214,25 @@ impl<'a> Call<'a> {
         Self { handler, authority, query, client, transport, now, packet: None, forwarder }
     }
 
-    fn outcome(&self, random: &mut dyn Random) -> Outcome {
-        let query = self.query;
-        if let Some(code) = query.fault {
-            return Outcome::of(code);
+    /// What cannot be a request gets its RCODE.
+    fn refuse(&self, code: ResponseCode, out: &mut Vec<u8>) -> Begun {
+        let question = self.query.question.map_or(&[][..], |question| question.bytes);
+        let Some(queries) = message::queries(question) else { return Begun::Nothing };
+        let sheet = self.finish(Outcome::of(code), &queries);
+        match message::write(sheet.response(), question.len(), sheet.size, out) {
+            Ok(_) => Begun::Written,
+            Err(_) => Begun::Nothing,
         }
+    }
+
+    /// What a request comes to; `question` is its question as the library read it.
+    fn outcome(&self, question: Option<&op::Query>, random: &mut dyn Random) -> Outcome {
+        let query = self.query;
         // RFC 6891, 6.1.3
         if query.edns.is_some_and(|edns| edns.version != 0) {
             return Outcome::of(ResponseCode::BADVERS);
         }
-        let Some(question) = &query.question else {
+        let (Some(question), Some(asked)) = (&query.question, question) else {
             // RFC 7873, 5.4: without a question a cookie may be asked for; with neither there is nothing to answer.
             let asks_for_cookie = query.edns.is_some_and(|edns| edns.cookie.is_some());
             let code = match &self.authority.cookies {
@@ -229,21 +241,19 @@ impl<'a> Call<'a> {
             };
             return Outcome::of(code);
         };
-        match DNSClass::from(question.class) {
-            DNSClass::IN => self.internet(question, random),
-            DNSClass::CH => self.chaos(question),
+        match asked.query_class() {
+            DNSClass::IN => self.internet(question, asked, random),
+            DNSClass::CH => self.chaos(question, asked),
             _ => Outcome::of(ResponseCode::Refused),
         }
     }
 
-    fn internet(&self, question: &Question<'_>, random: &mut dyn Random) -> Outcome {
-        let kind = RecordType::from(question.kind);
+    fn internet(&self, question: &Question<'_>, asked: &op::Query, random: &mut dyn Random) -> Outcome {
+        let kind = asked.query_type();
         if matches!(kind, RecordType::AXFR | RecordType::IXFR) {
             return Outcome::of(ResponseCode::Refused);
         }
-        let Some(name) = name::from_wire(question.name) else {
-            return Outcome::of(ResponseCode::FormErr);
-        };
+        let name = asked.name().clone();
         let wire = question.name.to_ascii_lowercase();
         // RFC 7871, 7.1.2: a prefix of length 0 asks not to be told apart.
         let subnet = self.subnet().filter(|subnet| subnet.prefix > 0).map(|subnet| subnet.address);
@@ -301,20 +311,18 @@ impl<'a> Call<'a> {
     }
 
     /// What the server says about itself (RFC 4892), where it is told to.
-    fn chaos(&self, question: &Question<'_>) -> Outcome {
+    fn chaos(&self, question: &Question<'_>, asked: &op::Query) -> Outcome {
         let options = &self.authority.options;
         let text = match question.name.to_ascii_lowercase().as_slice() {
             b"\x07version\x04bind\0" | b"\x07version\x06server\0" => &options.version,
             b"\x02id\x06server\0" | b"\x08hostname\x04bind\0" => &options.server_id,
             _ => &None,
         };
-        let (Some(text), Some(owner)) = (text, name::from_wire(question.name)) else {
-            return Outcome::of(ResponseCode::Refused);
-        };
+        let Some(text) = text else { return Outcome::of(ResponseCode::Refused) };
         let mut outcome = Outcome { authoritative: true, ..Outcome::default() };
-        if matches!(RecordType::from(question.kind), RecordType::TXT | RecordType::ANY) {
+        if matches!(asked.query_type(), RecordType::TXT | RecordType::ANY) {
             let texts = text.as_bytes().chunks(255).collect();
-            let mut record = Record::from_rdata(owner, 0, RData::TXT(TXT::from_bytes(texts)));
+            let mut record = Record::from_rdata(asked.name().clone(), 0, RData::TXT(TXT::from_bytes(texts)));
             record.dns_class = DNSClass::CH;
             outcome.answers.push(record);
         }

@@ -1,11 +1,15 @@
 //! DNS: the only room of the house that imports hickory.
 //!
 //! A datagram comes through [`udp`], and [`wire`] answers it from bytes to bytes if it is the plain query for a farm. Everything
-//! else, and whatever comes over TCP ([`server`]), TLS, HTTPS or QUIC ([`secure`]), goes to [`handler`], bytes in, bytes out: it lets [`query`] read the
-//! message, asks [`responder`] for a [`responder::Reply`], which looks the name up in [`zone`], and lets [`message`] write
-//! it. What waits for others, because the name is not ours and the client may ask for it all the same, is put aside for
-//! [`forward`], the one place that knows hickory-server: behind its request handler are hickory's resolver and cache. Only `udp`, `server`, `secure`
-//! and `forward` do I/O; [`zonefile`] reads its files.
+//! else, and whatever comes over TCP ([`server`]), TLS, HTTPS or QUIC ([`secure`]), goes to [`handler`], bytes in, bytes out: what [`query`] finds
+//! sound becomes a request of hickory-server's, its request handler asks [`responder`] for a [`responder::Reply`], which looks
+//! the name up in [`zone`], and [`message`] writes the response. What waits for others, because the name is not ours and
+//! the client may ask for it all the same, is put aside for [`forward`]: hickory's resolver and cache. Only `udp`, `server`,
+//! `secure` and `forward` do I/O; [`zonefile`] reads its files.
+//!
+//! Of hickory-server it is the handlers that are used, not the listeners. Those run a task for each datagram, which costs
+//! more than all else, and take whole TCP listeners without a limit of connections, answer one after the other, answer what
+//! they cannot read past every counter, and cut off open answers at a stop.
 //!
 //! | standard | what of it | where |
 //! | --- | --- | --- |

@@ -1,9 +1,9 @@
 //! What a message asks: header, question, EDNS, read in one pass that allocates nothing.
 //!
-//! The general path does not use hickory's message parser, for four reasons: the question is echoed byte for byte, so its
-//! bytes are needed; an opcode or a count is judged before anything else is read; hickory drops broken EDNS options with a
-//! line in the log for each packet, where RFC 6891 and RFC 7871 ask for FORMERR; and a flood of junk should cost less
-//! than an answer. Nothing here follows a compression pointer, so there is no loop to guard against.
+//! Every message is read so before hickory-server makes a request of it, for three reasons: an opcode or a count is judged
+//! before anything else is read; the library drops broken EDNS options, where RFC 6891 and RFC 7871 ask for FORMERR; and a
+//! flood of junk should cost less than an answer. Nothing here follows a compression pointer, so there is no loop to guard
+//! against.
 
 use hickory_proto::op::ResponseCode;
 
@@ -46,6 +46,8 @@ pub struct Query<'a> {
     pub question: Option<Question<'a>>,
     /// EDNS, if it has it and its fixed part can be read.
     pub edns: Option<Edns<'a>>,
+    /// Whether it has records besides: they mean nothing to us, and nobody has looked into them.
+    pub has_more: bool,
     /// What is wrong with it: FORMERR or NOTIMP.
     pub fault: Option<ResponseCode>,
 }
@@ -109,6 +111,7 @@ impl<'a> Query<'a> {
             checking_disabled: header[3] & 0x10 != 0,
             question: None,
             edns: None,
+            has_more: false,
             fault: None,
         };
         query.fault = if query.opcode != 0 {
@@ -140,7 +143,7 @@ impl<'a> Query<'a> {
                     TYPE_OPT => return Err(ResponseCode::FormErr),
                     // RFC 8945, 5.1: TSIG is the last record.
                     TYPE_TSIG if section != 10 || left != 0 => return Err(ResponseCode::FormErr),
-                    _ => {}
+                    _ => self.has_more = true,
                 }
             }
         }

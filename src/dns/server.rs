@@ -315,8 +315,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Begun::Written => self.put(reply),
                 // RFC 7766, 6.2.1.1: answers leave as they are ready, in whatever order.
                 Begun::Later(later) => {
-                    let handler = Arc::clone(&self.handler);
-                    self.waiting.spawn(async move { handler.complete(*later).await });
+                    self.waiting.spawn(later.complete());
                 }
                 Begun::Nothing => sane = false,
             }

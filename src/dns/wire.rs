@@ -47,7 +47,7 @@ pub struct Wire {
     sights: Sights,
     counts: Counts,
     /// What the last datagram has to wait for, until the way back is known.
-    later: Option<Box<Later>>,
+    later: Option<Later>,
 }
 
 /// What the fast way has answered in this batch.
@@ -89,7 +89,7 @@ impl Wire {
         let Self { random, repeats, authority: Some(authority), sights, counts, .. } = self else {
             return None;
         };
-        let query = Query::read(&place[..length]).filter(|query| query.fault.is_none())?;
+        let query = Query::read(&place[..length]).filter(|query| query.fault.is_none() && !query.has_more)?;
         let question = query.question?;
         let family = match (question.class, question.kind) {
             (IN, A) => Family::V4,
@@ -324,7 +324,7 @@ impl Answer for Wire {
         let handler = Arc::clone(&self.handler);
         let runtime = later.forwarder().runtime().clone();
         runtime.spawn(async move {
-            let reply = handler.complete(*later).await;
+            let reply = later.complete().await;
             if way.send(&reply).is_err() {
                 handler.metrics().send_failed.count();
             }

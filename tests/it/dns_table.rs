@@ -23,7 +23,7 @@ use hickory_proto::rr::{self, DNSClass, Record, RecordType};
 /// An engine with zones and a handler over it.
 pub struct Server {
     pub engine: Arc<Engine>,
-    pub handler: Handler,
+    pub handler: Arc<Handler>,
     pub metrics: Arc<Metrics>,
     random: SplitMix,
     pub now: Moment,
@@ -74,6 +74,7 @@ impl Server {
         let zones = Zones::new(&[content], &engine.farms()).unwrap_or_else(|errors| panic!("{errors:?}"));
         let metrics = Arc::new(Metrics::default());
         let handler = Handler::new(Arc::clone(&engine), zones, options, Arc::clone(&metrics)).unwrap();
+        let handler = Arc::new(handler);
         let client = "192.0.2.1:5353".parse().unwrap();
         Self { engine, handler, metrics, random: SplitMix::new(1), now, client, id: 0 }
     }

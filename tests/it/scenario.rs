@@ -45,7 +45,7 @@ const ME: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4096);
 
 struct World {
     engine: Arc<Engine>,
-    handler: Handler,
+    handler: Arc<Handler>,
     state: State,
     now: Moment,
     next: Option<Moment>,
@@ -80,6 +80,7 @@ impl World {
         let handler =
             Handler::new(Arc::clone(&engine), zones, app::dns_options(&config), Arc::clone(&metrics))
                 .unwrap();
+        let handler = Arc::new(handler);
         let changes: Arc<Mutex<VecDeque<String>>> = Arc::default();
         let told = Arc::clone(&changes);
         let state = State::new(

@@ -1,85 +1,61 @@
-//! Outcomes written: sections, EDNS, size, truncation, cookies, and what is counted and logged of them.
+//! Outcomes made replies: sections, EDNS, size, truncation, cookies, and what is counted and logged of them.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::{Name, Record, RecordType};
+use hickory_proto::op::{self, MessageType, Metadata, OpCode, ResponseCode};
+use hickory_proto::rr::rdata::opt::EdnsOption;
+use hickory_proto::rr::{Name, RecordType};
 
-use super::super::message::{Section, Writer};
+use super::super::message::{OnLack, Queries, Sheet, Size};
 use super::super::name;
 use super::super::query::{Edns, option};
 use super::super::transport::Transport;
-use super::{Call, OnLack, Outcome};
+use super::{Call, Outcome};
 use crate::metrics::Counter;
 
 /// Octets that the length of a padded reply is a multiple of (RFC 8467, 4.1).
 const PADDED: usize = 468;
 
 impl Call<'_> {
-    /// Writes the message, counts it, and logs it if it is due.
-    pub(super) fn finish(&self, outcome: Outcome, out: &mut Vec<u8>) {
-        let code = outcome.code;
-        self.write(outcome, out);
-        self.log(code, &self.handler.seen);
+    /// Makes the reply, counts it, and logs it if it is due.
+    pub(super) fn finish<'q>(&self, outcome: Outcome, queries: &'q Queries) -> Sheet<'q> {
+        let query = self.query;
+        self.counter(&outcome).count();
+        self.log(outcome.code, &self.handler.seen);
+        let mut metadata = Metadata::new(query.id, MessageType::Response, OpCode::from_u8(query.opcode));
+        metadata.recursion_desired = query.recursion_desired;
+        metadata.checking_disabled = query.checking_disabled;
+        metadata.authoritative = outcome.authoritative;
+        metadata.recursion_available = self.forwarder.is_some();
+        metadata.response_code = outcome.code;
+        let edns = query.edns.map(|asked| self.opt(&asked, outcome.by_subnet));
+        let size = self.size(outcome.on_lack);
+        let Outcome { answers, authorities, additionals, .. } = outcome;
+        Sheet { queries, metadata, answers, authorities, additionals, edns, size }
     }
 
-    /// Writes the message and counts it.
-    fn write(&self, outcome: Outcome, out: &mut Vec<u8>) {
-        let payload = self.query.edns.map(|edns| edns.payload);
+    fn size(&self, on_lack: OnLack) -> Size {
+        let edns = self.query.edns;
         let limit = match self.transport {
-            Transport::Udp => self.authority.udp_limit(self.client, payload),
+            Transport::Udp => self.authority.udp_limit(self.client, edns.map(|edns| edns.payload)),
             _ => usize::from(u16::MAX),
         };
-        let edns = self.query.edns.map(|edns| (edns, self.options(&edns, outcome.by_subnet)));
-        let kept = edns.as_ref().map_or(0, |(_, options)| 11 + options.len());
-        let mut writer = Writer::new(out, self.query, limit, kept);
-        if outcome.authoritative {
-            writer.authoritative();
-        }
-        if self.forwarder.is_some() {
-            writer.recursion_available();
-        }
-        let all = |writer: &mut Writer<'_>, section, records: &[Record]| {
-            records.iter().all(|record| writer.record(section, record))
-        };
-        let whole = all(&mut writer, Section::Answer, &outcome.answers)
-            && all(&mut writer, Section::Authority, &outcome.authorities);
-        let glue_too = whole && all(&mut writer, Section::Additional, &outcome.additionals);
-        let truncated = match outcome.on_lack {
-            OnLack::Ask => !whole,
-            OnLack::AskForGlue => !glue_too,
-            OnLack::Leave => false,
-        };
-        if truncated {
-            writer.truncated();
-            self.handler.metrics.dns.truncated.count();
-        }
-        writer.rcode(outcome.code);
-        if let Some((edns, options)) = &edns {
-            let (payload, dnssec_ok) = (self.authority.options.max_udp, edns.dnssec_ok);
-            // RFC 7830, 4 and 6: only who pads is padded, and only where it hides something.
-            if edns.padding && self.transport.is_encrypted() {
-                writer.opt_padded(payload, outcome.code, dnssec_ok, options, PADDED);
-            } else {
-                writer.opt(payload, outcome.code, dnssec_ok, options);
-            }
-        }
-        self.counter(&outcome).count();
+        // RFC 7830, 4 and 6: only who pads is padded, and only where it hides something.
+        let pads = self.transport.is_encrypted() && edns.is_some_and(|edns| edns.padding);
+        Size { limit, block: pads.then_some(PADDED), on_lack }
     }
 
-    /// Options of the reply's OPT, in the order of their codes: only those that were asked for (RFC 6891, 6.1.2).
-    fn options(&self, edns: &Edns<'_>, by_subnet: bool) -> Vec<u8> {
-        let mut octets = Vec::new();
-        let mut add = |code: u16, parts: &[&[u8]]| {
-            octets.extend(code.to_be_bytes());
-            octets.extend((parts.iter().map(|part| part.len()).sum::<usize>() as u16).to_be_bytes());
-            parts.iter().for_each(|part| octets.extend(*part));
-        };
+    /// What OPT says. Its options stand in the order of their codes: only those that were asked for (RFC 6891, 6.1.2).
+    fn opt(&self, asked: &Edns<'_>, by_subnet: bool) -> op::Edns {
+        let mut opt = op::Edns::new();
+        opt.set_max_payload(self.authority.options.max_udp).set_dnssec_ok(asked.dnssec_ok);
         // Options of a version that we do not know mean nothing to us.
-        if edns.version != 0 {
-            return octets;
+        if asked.version != 0 {
+            return opt;
         }
-        if let (true, Some(nsid)) = (edns.nsid, &self.authority.options.nsid) {
+        let options = opt.options_mut();
+        let mut add = |code: u16, parts: &[&[u8]]| options.insert(EdnsOption::Unknown(code, parts.concat()));
+        if let (true, Some(nsid)) = (asked.nsid, &self.authority.options.nsid) {
             add(option::NSID, &[nsid]);
         }
         if let Some(subnet) = self.subnet() {
@@ -87,7 +63,7 @@ impl Call<'_> {
             let scope = if by_subnet { subnet.prefix } else { 0 };
             add(option::SUBNET, &[&[0, subnet.family, subnet.prefix, scope], subnet.address]);
         }
-        let checked = match (&self.authority.cookies, edns.cookie) {
+        let checked = match (&self.authority.cookies, asked.cookie) {
             (Some(cookies), Some(cookie)) => cookies.check(cookie, self.client, self.now),
             _ => None,
         };
@@ -100,7 +76,7 @@ impl Call<'_> {
             }
             add(option::COOKIE, &[&checked.reply]);
         }
-        octets
+        opt
     }
 
     fn counter(&self, outcome: &Outcome) -> &Counter {

@@ -125,7 +125,7 @@ async fn answer(request: Request<Incoming>, client: SocketAddr, shared: &Shared)
     match shared.handler.begin(&query, client, Transport::Https, now, &mut random, &mut reply) {
         Begun::Nothing => return refuse(StatusCode::BAD_REQUEST, "this is no query"),
         Begun::Written => {}
-        Begun::Later(later) => reply = shared.handler.complete(*later).await,
+        Begun::Later(later) => reply = later.complete().await,
     }
     // Only answers to GET are kept by caches (RFC 8484, 5.1).
     let age = if by_get { freshness(&reply) } else { 0 };

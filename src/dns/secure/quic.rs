@@ -172,7 +172,7 @@ async fn answer(
     match shared.handler.begin(message, client, Transport::Quic, now, &mut random, &mut reply) {
         Begun::Nothing => return connection.close(DOQ_PROTOCOL_ERROR, b"no query"),
         Begun::Written => {}
-        Begun::Later(later) => reply = shared.handler.complete(*later).await,
+        Begun::Later(later) => reply = later.complete().await,
     }
     // A reply is never longer than its length can tell.
     let Ok(length) = u16::try_from(reply.len()) else { return };

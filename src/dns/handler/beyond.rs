@@ -1,71 +1,17 @@
-//! Replies that wait for others: what is put aside, and how it becomes a reply.
+//! Replies that lead out of our zones.
 //!
-//! Two questions wait: one for a name outside our zones, and one whose chain of CNAME records leads out of them, which a
-//! client that relies on us to resolve cannot follow by itself.
-
-use std::net::SocketAddr;
-use std::sync::Arc;
+//! Two questions wait for others: one for a name outside our zones, and one whose chain of CNAME records leads out of
+//! them, which a client that relies on us to resolve cannot follow by itself.
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, RData, RecordType};
 
-use super::super::authority::Authority;
-use super::super::forward::{Forwarder, Found, Place, Wanted, special};
+use super::super::forward::{Found, Wanted, special};
+use super::super::message::OnLack;
 use super::super::name;
-use super::super::query::Query;
 use super::super::responder::{Asked, Reply};
-use super::super::transport::Transport;
 use super::super::zone::Found as InZone;
-use super::{Call, Handler, OnLack, Outcome};
-use crate::balance::Moment;
-
-/// How far a reply has come.
-pub enum Begun {
-    /// There is none.
-    Nothing,
-    /// It is written.
-    Written,
-    /// It waits for others.
-    Later(Box<Later>),
-}
-
-/// A reply that waits for others. Dropping it gives it up.
-pub struct Later {
-    message: Vec<u8>,
-    client: SocketAddr,
-    transport: Transport,
-    now: Moment,
-    authority: Arc<Authority>,
-    forwarder: Arc<Forwarder>,
-    outcome: Outcome,
-    wanted: Wanted,
-    place: Place,
-}
-
-impl Later {
-    /// Who will answer: it knows the runtime on which that goes on.
-    pub fn forwarder(&self) -> &Arc<Forwarder> {
-        &self.forwarder
-    }
-}
-
-impl Handler {
-    /// Waits for others and gives the reply, with the zones and options of when the question came. Counts one outcome.
-    pub async fn complete(&self, later: Later) -> Vec<u8> {
-        let Later { message, client, transport, now, authority, forwarder, mut outcome, wanted, place } =
-            later;
-        let found = forwarder.look_up(&wanted, client).await;
-        outcome.take(found);
-        let mut out = Vec::new();
-        // It could be read when it came.
-        if let Some(query) = Query::read(&message) {
-            let call = Call::new(self, &authority, &query, client.ip(), transport, now, true);
-            call.finish(outcome, &mut out);
-        }
-        drop(place);
-        out
-    }
-}
+use super::{Call, Outcome};
 
 impl Call<'_> {
     /// What a reply of our own zones comes to, where they end: with nobody to ask, it is that reply.
@@ -112,35 +58,11 @@ impl Call<'_> {
         let is_outside = matches!(self.authority.zones.find(&name::to_lower_wire(target)), InZone::Outside);
         (is_outside && outcome.authorities.is_empty()).then(|| target.0.clone())
     }
-
-    /// Puts the question aside, if there is a place.
-    pub(super) fn put_aside(
-        &self,
-        message: &[u8],
-        client: SocketAddr,
-        authority: &Arc<Authority>,
-        outcome: Outcome,
-        wanted: Wanted,
-    ) -> Option<Box<Later>> {
-        let forwarder = self.forwarder?;
-        let place = forwarder.place(self.client)?;
-        Some(Box::new(Later {
-            message: message.to_vec(),
-            client,
-            transport: self.transport,
-            now: self.now,
-            authority: Arc::clone(authority),
-            forwarder: Arc::clone(forwarder),
-            outcome,
-            wanted,
-            place,
-        }))
-    }
 }
 
 impl Outcome {
     /// Takes what others said behind the chain that is there. RFC 6604, 3: the RCODE is that of the last name in it.
-    fn take(&mut self, found: Found) {
+    pub(super) fn take(&mut self, found: Found) {
         if found.code == ResponseCode::ServFail {
             *self = Self::of(found.code);
             return;
