@@ -204,7 +204,8 @@ fn a_damaged_file_stops_the_start_and_says_what_to_do() {
 #[test]
 fn a_restart_on_inherited_sockets_loses_no_query() {
     let folder = tempfile::tempdir().unwrap();
-    let dns = UdpSocket::bind("127.0.0.1:0").unwrap();
+    // An address of its own: the program takes the same port for TCP, where another test could have it.
+    let dns = UdpSocket::bind("127.77.0.1:0").unwrap();
     let address = dns.local_addr().unwrap();
     let http = TcpListener::bind("127.0.0.1:0").unwrap();
     let http_address = http.local_addr().unwrap();
