@@ -121,9 +121,7 @@ impl Farm {
     /// Notes a choice that was made for `ask`, by its [mark](Self::mark).
     #[inline]
     pub(super) fn remember(&self, view: &View, ask: &Ask<'_>, mark: Option<Mark>, member: MemberId) {
-        if let Some(ledger) = view.ledgers.get(member.0 as usize) {
-            ledger.give(ask.now);
-        }
+        self.count_given(view, member, ask.now);
         if let Some(Mark(hash)) = mark {
             self.common.recent.note(hash, member, ask.now);
         } else if !ask.again {

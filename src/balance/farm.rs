@@ -70,6 +70,8 @@ pub(super) struct Hot {
     /// Answers that took no ticket here: they came from a fallback, or as a token or a KEY said.
     pub(super) elsewhere: AtomicU64,
     pub(super) last: Last,
+    /// Whether ledgers of suspicion are kept, since there was a second try.
+    pub(super) doubts: AtomicBool,
 }
 
 /// What a farm answers to one question.
@@ -141,6 +143,7 @@ impl Farm {
             tickets: Default::default(),
             elsewhere: AtomicU64::new(0),
             last: Last::default(),
+            doubts: AtomicBool::new(false),
         };
         Self { hot, name, common, has_word: AtomicBool::new(false) }
     }
@@ -370,11 +373,8 @@ impl Farm {
         most: usize,
         random: &mut dyn Random,
     ) -> Choice {
-        if most > 1 {
-            let spares = self.spares(&view, first, ask, most, random);
-            return Choice::Member(Chosen { view, first, spares });
-        }
-        Choice::Member(Chosen { view, first, spares: Vec::new() })
+        let spares = if most > 1 { self.spares(&view, first, ask, most, random) } else { Vec::new() };
+        Choice::Member(Chosen { view, first, spares })
     }
 
     #[cold]

@@ -1,7 +1,9 @@
 //! Suspicion: a member whose answers are followed by `again` fails, though nobody says so.
 //!
 //! Each member of a farm has a [`Ledger`]: how many answers gave it, and how many of these were followed, in each of the
-//! last seconds. If at least [`LEAST`] were followed within [`WINDOW`], and at least half of all that gave it, the
+//! last seconds. Most farms are never asked for a second try, so ledgers are [kept](Ledgers) from a farm's first one on. What
+//! gave a member before that, in whatever farm, is taken to have been given just then: that is what there was in the window
+//! or more, so in the first ten seconds of a farm's second tries nobody is suspected for too little. If at least [`LEAST`] were followed within [`WINDOW`], and at least half of all that gave it, the
 //! query that finds this out leaves a word in the ledger and wakes the engine's sweeper; it takes no lock itself. The
 //! engine makes the member suspect for [`FIRST_SPAN`], doubling each time up to [`LONGEST_SPAN`]; one that was
 //! free of suspicion for as long as the longest starts anew. A suspect is not available, but only while at least half of the
@@ -18,7 +20,7 @@ use std::time::Duration;
 use super::algorithm::MemberId;
 use super::farm::Farm;
 use super::moment::Moment;
-use super::view::View;
+use super::view::{Seat, View};
 
 /// Answers of a member that were followed by `again`, at least.
 pub const LEAST: u32 = 3;
@@ -58,6 +60,12 @@ impl Steps {
         let name = (step & NAME) << COUNT_BITS;
         let more = if held & !COUNT == name { held + u32::from(held & COUNT != COUNT) } else { name | 1 };
         cell.store(more, Relaxed);
+    }
+
+    /// Counts so many at once, where nothing was counted before.
+    fn begin(&self, events: u64, now: Moment) {
+        let (step, events) = (step(now), events.min(u64::from(COUNT)) as u32);
+        self.0[step as usize % STEPS].store((step & NAME) << COUNT_BITS | events, Relaxed);
     }
 
     /// Events within the window.
@@ -115,6 +123,13 @@ impl Evidence {
 }
 
 impl Ledger {
+    /// One that begins at `now` with so many answers.
+    fn begin(given: u64, now: Moment) -> Self {
+        let ledger = Self::default();
+        ledger.given.begin(given, now);
+        ledger
+    }
+
     /// Counts an answer that gave the member.
     #[inline]
     pub(super) fn give(&self, now: Moment) {
@@ -180,10 +195,56 @@ impl Suspicion {
     }
 }
 
+/// The ledgers of a farm's members, in their order.
+#[derive(Debug, Default)]
+pub(super) struct Ledgers {
+    /// Whether anybody is suspected in this farm.
+    wanted: bool,
+    /// Answers of each member before these ledgers could have been kept; none if there were none of any.
+    before: Box<[u64]>,
+    kept: OnceLock<Box<[Ledger]>>,
+}
+
+impl Ledgers {
+    /// Of a farm in which members are suspected if `wanted`; not kept yet. `before`: answers that gave each one until now.
+    pub(super) fn new(wanted: bool, before: impl Iterator<Item = u64> + Clone) -> Self {
+        let some = wanted && before.clone().any(|answers| answers > 0);
+        let before = if some { before.collect() } else { Box::default() };
+        Self { wanted, before, kept: OnceLock::new() }
+    }
+
+    /// All of them; none while none are kept.
+    pub(super) fn all(&self) -> &[Ledger] {
+        self.kept.get().map_or(&[], |kept| kept)
+    }
+
+    /// Keeps them from now on, if anybody is suspected here; `given` are the answers that gave each member until now.
+    fn keep(&self, given: impl Iterator<Item = u64>, now: Moment) -> &[Ledger] {
+        if !self.wanted {
+            return &[];
+        }
+        let before = self.before.iter().copied().chain(std::iter::repeat(0));
+        let begin = |(given, before): (u64, u64)| Ledger::begin(given.saturating_sub(before), now);
+        self.kept.get_or_init(|| given.zip(before).map(begin).collect())
+    }
+}
+
 impl Farm {
+    /// Counts an answer that gave `member`, once ledgers are kept. Until then it reads nothing of them.
+    #[inline]
+    pub(super) fn count_given(&self, view: &View, member: MemberId, now: Moment) {
+        if self.hot.doubts.load(Relaxed)
+            && let Some(ledger) = view.ledgers.all().get(member.0 as usize)
+        {
+            ledger.give(now);
+        }
+    }
+
     /// Counts that an answer which gave `member` was followed by `again`, and tells the engine if that is too often.
     pub(super) fn doubt(&self, view: &View, member: MemberId, labelled: bool, now: Moment) {
-        let Some(ledger) = view.ledgers.get(member.0 as usize) else { return };
+        let ledgers = view.ledgers.keep(view.members.iter().map(Seat::answers), now);
+        self.hot.doubts.store(true, Relaxed);
+        let Some(ledger) = ledgers.get(member.0 as usize) else { return };
         let Some(evidence) = ledger.follow(now) else { return };
         if !labelled && !stands_out(view, member, now) {
             return;
@@ -197,7 +258,7 @@ impl Farm {
 
 /// Whether the other members of a farm are followed less than half as often as a suspect must be.
 fn stands_out(view: &View, member: MemberId, now: Moment) -> bool {
-    let others = view.ledgers.iter().enumerate().filter(|(place, _)| *place != member.0 as usize);
+    let others = view.ledgers.all().iter().enumerate().filter(|(place, _)| *place != member.0 as usize);
     let (followed, given) = others.map(|(_, ledger)| ledger.evidence(now)).fold((0, 0), |sum, evidence| {
         (sum.0 + u64::from(evidence.followed), sum.1 + u64::from(evidence.given))
     });
@@ -264,6 +325,25 @@ mod tests {
         let ledger = Ledger::default();
         (0..COUNT + 10).for_each(|_| ledger.give(at(0)));
         assert_eq!(ledger.evidence(at(0)).given, COUNT);
+    }
+
+    #[test]
+    fn what_was_given_before_the_first_second_try_counts_for_the_window_then() {
+        let ledgers = Ledgers::new(true, [7, 0].into_iter());
+        assert!(ledgers.all().is_empty(), "nobody keeps what nobody asked for");
+        let kept = ledgers.keep([10, 4].into_iter(), at(0));
+        assert_eq!([kept[0].evidence(at(9_000)).given, kept[1].evidence(at(9_000)).given], [3, 4]);
+        assert_eq!(kept[1].evidence(at(11_000)).given, 0, "that is over");
+        // Four were given, so three that fail are enough; ten were, so they are not, until the window has passed.
+        (0..2).for_each(|_| assert_eq!(kept[1].follow(at(100)), None));
+        assert_eq!(kept[1].follow(at(100)), Some(Evidence { followed: 3, given: 4 }));
+        assert!(std::ptr::eq(kept, ledgers.keep([99, 99].into_iter(), at(200))), "once, and then counted");
+        let busy = Ledgers::new(true, [0].into_iter());
+        let kept = busy.keep([10].into_iter(), at(0));
+        (0..3).for_each(|_| assert_eq!(kept[0].follow(at(100)), None));
+        assert_eq!(kept[0].follow(at(10_900)), None);
+        assert!((0..3).any(|_| kept[0].follow(at(11_000)).is_some()));
+        assert!(Ledgers::new(false, [0].into_iter()).keep([3].into_iter(), at(0)).is_empty());
     }
 
     #[test]

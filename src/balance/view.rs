@@ -14,7 +14,7 @@ use super::moment::Moment;
 use super::name::Name;
 use super::plan::Fallback;
 use super::sticky::{Rendezvous, Standing};
-use super::suspicion::Ledger;
+use super::suspicion::Ledgers;
 
 /// Address family of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +77,11 @@ impl Seat {
         self.machine.v6
     }
 
+    /// Answers that gave the backend so far, over all farms.
+    pub(super) fn answers(&self) -> u64 {
+        self.tally.answers()
+    }
+
     /// Counts an answer that gives the member.
     #[inline]
     pub(super) fn count(&self) {
@@ -97,8 +102,7 @@ pub struct View {
     pub(super) has_v6: bool,
     pub(super) answers: usize,
     pub(super) algorithm: &'static AlgorithmSpec,
-    /// Each member's ledger; empty where nobody is suspected.
-    pub(super) ledgers: Arc<[Ledger]>,
+    pub(super) ledgers: Arc<Ledgers>,
     /// A number that depends on the farm's name and the names of its members, in order.
     pub(super) salt: u64,
     /// What a token or a KEY may expect of each member.
@@ -112,6 +116,10 @@ pub struct View {
 
 /// Members that are fetched ahead, at most: whoever looks at some of many does not say at whom before he does.
 const FEW: usize = 32;
+
+/// Steps of [`View::fetch`].
+pub const STEPS: u32 = 5;
+const LAST: u32 = STEPS - 1;
 
 /// Where a view's answers come from.
 pub enum ViewSource {
@@ -205,18 +213,19 @@ impl View {
         self.selectors.any.as_ref().map(|select| select.beliefs(now)).unwrap_or_default()
     }
 
-    /// Reads what a plain choice will read, to bring it into the cache: step 0 the view itself, 1 what it points to, 2
-    /// what is behind that. What it gives has no meaning.
+    /// Reads what a plain choice will read, to bring it into the cache, in [`STEPS`] steps: step 0 the view itself, 1 what
+    /// it points to, and so on. What it gives has no meaning.
+    #[inline]
     pub fn fetch(&self, step: u32) -> u64 {
-        let select = self.selectors.v4.as_ref().or(self.selectors.v6.as_ref());
-        let few = &self.members[..self.members.len().min(FEW)];
-        let rule = select.map_or(0, |select| if step == 0 { 0 } else { select.fetch(step) });
+        let few = || &self.members[..self.members.len().min(FEW)];
         let members = match step {
-            0 => self.salt.wrapping_add(self.ledgers.len() as u64),
-            1 => few.iter().map(|seat| u64::from(seat.v4.is_some())).sum(),
-            _ => few.iter().map(|seat| seat.tally.answers()).fold(0, u64::wrapping_add),
+            0 => return self.salt.wrapping_add(u64::from(self.ttl)),
+            1 => few().iter().step_by(2).map(|seat| u64::from(seat.v4.is_some())).sum(),
+            LAST => few().iter().map(|seat| seat.tally.answers()).fold(0, u64::wrapping_add),
+            _ => 0,
         };
-        rule.wrapping_add(members)
+        let select = self.selectors.v4.as_ref().or(self.selectors.v6.as_ref());
+        select.map_or(members, |select| select.fetch(step).wrapping_add(members))
     }
 
     pub(super) fn select(&self, family: Option<Family>) -> Option<&dyn Select> {

@@ -20,10 +20,10 @@ use arc_swap::Guard;
 use super::authority::Authority;
 use super::cookie::{self, Cookies};
 use super::handler::{Begun, Handler, Later};
-use super::query::{Edns, HEADER, MAX_NAME, Query, name_length, option};
+use super::query::{Edns, HEADER, MAX_NAME, Query, option};
 use super::transport::Transport;
 use super::udp::{Answer, Place, Reply, Way};
-use super::zone::{Form, Found, Zones};
+use super::zone::{Form, Found};
 use super::{Options, name};
 use crate::balance::random::SplitMix;
 use crate::balance::repeat::Repeats;
@@ -175,20 +175,6 @@ impl Wire {
     }
 }
 
-/// The place of the farm that a datagram asks for, if it is a query at all.
-fn farm_asked_for(zones: &Zones, datagram: &[u8]) -> Option<usize> {
-    let name = datagram.get(HEADER..)?;
-    let name = name.get(..name_length(name)?)?;
-    let mut lower = [0; MAX_NAME];
-    let lower = lower.get_mut(..name.len())?;
-    lower.copy_from_slice(name);
-    lower.make_ascii_lowercase();
-    match zones.find(lower) {
-        Found::Farm(_, found) => Some(found.number),
-        _ => None,
-    }
-}
-
 impl Wire {
     /// Whether plain answers depend on who asks, and no more than that.
     fn looks(&self) -> bool {
@@ -309,8 +295,7 @@ impl Answer for Wire {
         if let Some(authority) = &self.authority
             && authority.zones.farms().len() >= sights::CROWD
         {
-            let zones = &authority.zones;
-            self.sights.fetch(zones, batch.filter_map(|datagram| farm_asked_for(zones, datagram)));
+            self.sights.fetch(&authority.zones, batch);
         }
     }
 

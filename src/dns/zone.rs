@@ -8,6 +8,7 @@
 //! In the first zone, `farm.spares` and `farm.all` are no nodes: the one node `spares` sends the label before it back to
 //! the farms.
 
+mod ahead;
 mod build;
 
 use std::ops::Range;
@@ -26,6 +27,8 @@ use super::zonefile::{ZoneContent, ZoneError};
 pub struct Zones {
     zones: Vec<Zone>,
     nodes: Vec<Node>,
+    /// The nodes' names, one after another: beside each other they are few lines of the cache.
+    names: Box<[u8]>,
     index: HashTable<u32>,
     farms: Vec<Arc<Farm>>,
 }
@@ -61,8 +64,9 @@ const NONE: u32 = u32::MAX;
 /// On a line of the cache of its own: a look-up reads one and hops on.
 #[repr(align(64))]
 struct Node {
-    name: Box<[u8]>,
     hash: u64,
+    /// Where its name begins, and how long it is.
+    name: (u32, u8),
     zone: u32,
     /// The node of `*.` below this one (RFC 4592, 2.2.1: source of synthesis).
     wildcard: u32,
@@ -220,10 +224,15 @@ impl Zones {
     }
 
     #[inline]
+    fn name(&self, node: &Node) -> &[u8] {
+        name_in(&self.names, node)
+    }
+
+    #[inline]
     fn node(&self, hash: u64, wire: &[u8]) -> Option<&Node> {
         let is_it = |&number: &u32| {
             let node = &self.nodes[number as usize];
-            node.hash == hash && *node.name == *wire
+            node.hash == hash && *self.name(node) == *wire
         };
         self.index.find(hash, is_it).map(|&number| &self.nodes[number as usize])
     }
@@ -233,7 +242,7 @@ impl Zones {
         let hash = name::extend_hash(zone.hash, label);
         let is_it = |&number: &u32| {
             let node = &self.nodes[number as usize];
-            node.hash == hash && node.name.strip_prefix(label) == Some(&zone.wire)
+            node.hash == hash && self.name(node).strip_prefix(label) == Some(&zone.wire)
         };
         match self.nodes[*self.index.find(hash, is_it)? as usize].kind {
             Kind::Farm(farm) => Some(farm as usize),
@@ -256,6 +265,13 @@ impl Zones {
         let (labels, nearest) = span(wire, labels, skip, count);
         FarmName { farm: &self.farms[number], number, form, labels, nearest }
     }
+}
+
+/// A node's name, in wire format and lower case.
+#[inline]
+fn name_in<'a>(names: &'a [u8], node: &Node) -> &'a [u8] {
+    let (start, length) = (node.name.0 as usize, usize::from(node.name.1));
+    &names[start..start + length]
 }
 
 /// Where labels `from..to` stand, and where the text of the last of them does.

@@ -153,8 +153,8 @@ pub trait Select: Send + Sync {
     /// The share of answers that each candidate may expect, in the order of the candidates; they sum to 1.
     fn shares(&self) -> Vec<(MemberId, f64)>;
 
-    /// Reads what a choice will read, to bring it into the cache, if that is known before: step 1 its own, 2 what is
-    /// behind that. What it gives has no meaning.
+    /// Reads what a choice will read, to bring it into the cache, if that is known before: step 1 its own, 2 what that
+    /// points to, 3 and 4 what is behind that. What it gives has no meaning.
     fn fetch(&self, _step: u32) -> u64 {
         0
     }

@@ -359,14 +359,28 @@ impl<O> Panel<O> {
             return 0;
         }
         match step {
-            1 => self.stretches.iter().map(|stretch| u64::from(stretch.at.0)).sum(),
-            _ => self.stretches.iter().map(|stretch| self.first_line(stretch)).sum(),
+            1 => self.inverse.to_bits().wrapping_add((self.run + self.inverses.len()) as u64),
+            2 => {
+                let (first, tallies) = (self.stretches.first(), self.tallies.first());
+                let board = self.boards.first().map_or(0, |(board, _)| std::ptr::from_ref(&**board).addr());
+                let tallies = tallies.map_or(0, |tallies| std::ptr::from_ref(&**tallies).addr());
+                self.pool.average.get().to_bits()
+                    ^ (first.map_or(0, |first| first.at.0 as usize) ^ board ^ tallies) as u64
+            }
+            3 => self.stretches.iter().map(|stretch| self.line_of(stretch)).sum(),
+            _ => self.stretches.iter().map(|stretch| self.baseline_of(stretch)).sum(),
         }
     }
 
-    fn first_line(&self, stretch: &Stretch) -> u64 {
+    #[inline]
+    fn line_of(&self, stretch: &Stretch) -> u64 {
         let (board, place) = (&self.boards[stretch.at.chunk()].0, stretch.at.place());
-        u64::from(board.line(place).given(place)) + board.handed_out(place, 0)
+        u64::from(board.line(place).given(place))
+    }
+
+    #[inline]
+    fn baseline_of(&self, stretch: &Stretch) -> u64 {
+        self.boards[stretch.at.chunk()].0.handed_out(stretch.at.place(), 0)
     }
 }
 

@@ -179,7 +179,7 @@ impl Truth {
             }
         };
         let members: Vec<Place> = plan.members.iter().map(place).collect();
-        let trust = Trust::carry(&plan, old.as_ref());
+        let trust = Trust::carry(&plan, &members, old.as_ref());
         let (farm, algorithm, switch, switch_since, source, not_finite) = match old {
             Some(old) => {
                 let algorithm = if same_rule { old.algorithm } else { (plan.algorithm.build)(&plan.params) };

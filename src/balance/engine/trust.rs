@@ -18,7 +18,7 @@ use super::super::plan::FarmPlan;
 use super::super::random::hash_key;
 use super::super::status::{Change, Subject};
 use super::super::sticky::{Rendezvous, Standing};
-use super::super::suspicion::{Evidence, Ledger, Suspicion};
+use super::super::suspicion::{Evidence, Ledgers, Suspicion};
 use super::super::token::TokenKeys;
 use super::super::update::Switch;
 use super::{Engine, FarmTruth, Look, Truth};
@@ -28,7 +28,7 @@ pub(super) struct Trust {
     /// Places of members in the order of their names.
     pub by_name: Arc<[u32]>,
     pub rendezvous: Arc<Rendezvous>,
-    pub ledgers: Arc<[Ledger]>,
+    pub ledgers: Arc<Ledgers>,
     /// A number that depends on the farm's name and the names of its members, in order.
     pub salt: u64,
     /// By member: those in force, and those that were, so that the next one lasts longer.
@@ -37,26 +37,26 @@ pub(super) struct Trust {
 
 impl Trust {
     /// For a farm of this plan; what was known of members of the same name is kept.
-    pub(super) fn carry(plan: &FarmPlan, old: Option<&FarmTruth>) -> Self {
+    pub(super) fn carry(plan: &FarmPlan, members: &[super::Place], old: Option<&FarmTruth>) -> Self {
         let names = plan.members.iter().map(|member| member.backend.as_str());
         let begun = hash_key(0, plan.name.as_str().as_bytes());
         let salt = names.clone().fold(begun, |salt, name| hash_key(salt, name.as_bytes()));
         let mut by_name: Vec<(&str, u32)> = names.zip(0..).collect();
         by_name.sort_unstable();
 
+        let same = |old: &&FarmTruth| old.trust.salt == salt && old.plan.suspicion == plan.suspicion;
+        let kept = old.filter(same).map(|old| Arc::clone(&old.trust.ledgers));
+        let begun =
+            || Arc::new(Ledgers::new(plan.suspicion, members.iter().map(|place| place.gauge.answers())));
         let mut trust = Self {
             by_name: by_name.iter().map(|&(_, place)| place).collect(),
             rendezvous: Arc::default(),
-            ledgers: Arc::default(),
+            ledgers: kept.unwrap_or_else(begun),
             salt,
             suspicions: BTreeMap::new(),
         };
-        if plan.suspicion {
-            trust.ledgers = plan.members.iter().map(|_| Ledger::default()).collect();
-        }
         let Some(old) = old else { return trust };
-        if old.trust.salt == salt && old.plan.suspicion == plan.suspicion {
-            trust.ledgers = Arc::clone(&old.trust.ledgers);
+        if same(&old) {
             trust.suspicions = old.trust.suspicions.clone();
             return trust;
         }
@@ -113,7 +113,7 @@ impl Truth {
                 continue;
             }
             let ledgers = Arc::clone(&self.farms[index].trust.ledgers);
-            for (place, ledger) in ledgers.iter().enumerate() {
+            for (place, ledger) in ledgers.all().iter().enumerate() {
                 if let Some(evidence) = ledger.take() {
                     self.suspect(index, place, evidence, now);
                 }
@@ -129,7 +129,9 @@ impl Truth {
         }
         let suspicion = Suspicion::next(last, evidence, now);
         farm.trust.suspicions.insert(place as u32, suspicion);
-        farm.trust.ledgers[place].hush(suspicion.until);
+        if let Some(ledger) = farm.trust.ledgers.all().get(place) {
+            ledger.hush(suspicion.until);
+        }
         let lasts = suspicion.until.since(now);
         self.agenda.push(Reverse((suspicion.until, Look::Suspicion(index as u32))));
         self.note_trust(index, place, ["trusted", "suspect"], &format!("{evidence}; for {}", span(lasts)));

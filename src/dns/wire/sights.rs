@@ -10,9 +10,11 @@ use std::hint::black_box;
 use std::sync::{Arc, Weak};
 
 use super::super::authority::Authority;
+use super::super::query::{HEADER, name_length};
 use super::super::udp::BATCH;
 use super::super::zone::Zones;
 use crate::balance::sight::Sight;
+use crate::balance::view::STEPS;
 
 /// From so many farms on it pays to fetch what a batch needs: fewer stay in the cache, and the extra look-up costs some
 /// per cent of an answer.
@@ -63,19 +65,41 @@ impl Sights {
         self.each[number].get_or_insert_with(|| Sight::of(&zones.farms()[number]))
     }
 
-    /// Brings what the answers for these farms need into the cache.
-    pub fn fetch(&mut self, zones: &Zones, farms: impl Iterator<Item = usize>) {
-        let (mut numbers, mut count) = ([0; BATCH], 0);
-        for (place, number) in numbers.iter_mut().zip(farms) {
-            *place = number;
+    /// Brings what the answers to these queries need into the cache, as far as they ask for farms.
+    pub fn fetch<'a>(&mut self, zones: &Zones, batch: impl Iterator<Item = &'a [u8]>) {
+        let (mut hashes, mut nodes, mut farms) = ([0; BATCH], [0; BATCH], [0; BATCH]);
+        let hashes = gather(&mut hashes, batch.filter_map(|datagram| zones.farm_hash(name_asked(datagram)?)));
+        let nodes = gather(&mut nodes, hashes.iter().filter_map(|&hash| zones.node_ahead(hash)));
+        let mut names = [0; BATCH];
+        let mut count = 0;
+        let found = nodes.iter().filter_map(|&node| zones.farm_ahead(node));
+        for ((farm, name), found) in farms.iter_mut().zip(&mut names).zip(found) {
+            (*farm, *name) = found;
             count += 1;
         }
-        let numbers = &numbers[..count];
-        for step in 0..3 {
-            let fetched = numbers.iter().map(|&number| self.of(zones, number).view().fetch(step));
+        let (farms, names) = (&farms[..count], &names[..count]);
+        black_box(names.iter().map(|&name| zones.fetch_name(name)).fold(0, u64::wrapping_add));
+        for step in 0..STEPS {
+            let fetched = farms.iter().map(|&farm| self.of(zones, farm as usize).view().fetch(step));
             black_box(fetched.fold(0, u64::wrapping_add));
         }
     }
+}
+
+/// As many as there is room for.
+fn gather<T>(room: &mut [T; BATCH], from: impl Iterator<Item = T>) -> &[T] {
+    let mut count = 0;
+    for (place, item) in room.iter_mut().zip(from) {
+        *place = item;
+        count += 1;
+    }
+    &room[..count]
+}
+
+/// The name that a datagram asks for, if it is a query at all.
+fn name_asked(datagram: &[u8]) -> Option<&[u8]> {
+    let name = datagram.get(HEADER..)?;
+    name.get(..name_length(name)?)
 }
 
 #[cfg(test)]

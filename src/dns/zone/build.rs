@@ -11,13 +11,14 @@ use crate::balance::Farm;
 
 use super::super::name::{self, Labels, ROOT_HASH};
 use super::super::zonefile::{Problem, ZoneContent, ZoneError};
-use super::{Form, Kind, NONE, Node, RrSet, Zone, Zones};
+use super::{Form, Kind, NONE, Node, RrSet, Zone, Zones, name_in};
 
 /// An index in the making.
 #[derive(Default)]
 struct Build {
     zones: Vec<Zone>,
     nodes: Vec<Node>,
+    names: Vec<u8>,
     numbers: HashMap<Box<[u8]>, u32>,
     errors: Vec<ZoneError>,
 }
@@ -80,7 +81,9 @@ impl Build {
     /// Names above one apex may be inside another zone.
     fn within(&mut self) {
         for node in self.nodes.iter_mut().filter(|node| node.kind == Kind::Above) {
-            let within = |zone: &usize| suffixes(&node.name).any(|above| *above == *self.zones[*zone].wire);
+            let within = |zone: &usize| {
+                suffixes(name_in(&self.names, node)).any(|above| *above == *self.zones[*zone].wire)
+            };
             let length = |zone: &usize| self.zones[*zone].wire.len();
             if let Some(zone) = (0..self.zones.len()).filter(within).max_by_key(length) {
                 node.zone = zone as u32;
@@ -94,7 +97,9 @@ impl Build {
         if !self.numbers.contains_key(wire) {
             self.numbers.insert(wire.into(), self.nodes.len() as u32);
             let hash = hash(wire);
-            self.nodes.push(Node { name: wire.into(), hash, zone, wildcard: NONE, kind });
+            let name = (self.names.len() as u32, wire.len() as u8);
+            self.names.extend(wire);
+            self.nodes.push(Node { hash, name, zone, wildcard: NONE, kind });
         }
     }
 
@@ -175,7 +180,9 @@ impl Build {
     fn finish(mut self, farms: &[Arc<Farm>]) -> Zones {
         let mut wildcards = Vec::new();
         for (number, node) in self.nodes.iter().enumerate() {
-            if let (Some(parent), Kind::Records(_)) = (node.name.strip_prefix(b"\x01*"), &node.kind) {
+            if let (Some(parent), Kind::Records(_)) =
+                (name_in(&self.names, node).strip_prefix(b"\x01*"), &node.kind)
+            {
                 wildcards.extend(self.numbers.get(parent).map(|&parent| (parent, number as u32)));
             }
         }
@@ -187,7 +194,8 @@ impl Build {
             let hash = |&number: &u32| self.nodes[number as usize].hash;
             index.insert_unique(hash(&number), number, hash);
         }
-        Zones { zones: self.zones, nodes: self.nodes, index, farms: farms.to_vec() }
+        let names = self.names.into();
+        Zones { zones: self.zones, nodes: self.nodes, names, index, farms: farms.to_vec() }
     }
 }
 
