@@ -17,7 +17,7 @@ use super::algorithm::{MemberId, Pick, Select};
 use super::farm::{Ask, Farm};
 use super::moment::Moment;
 use super::note::Note;
-use super::random::{Random, SplitMix, hash_key, mix};
+use super::random::{Random, hash_key, mix};
 use super::view::View;
 
 /// How long a first choice is remembered.
@@ -55,13 +55,12 @@ pub(super) struct Recent {
     seed: u64,
 }
 
-impl Default for Recent {
-    fn default() -> Self {
-        Self { slots: OnceLock::new(), seed: SplitMix::from_system().next() }
-    }
-}
-
 impl Recent {
+    /// A memory that nothing is in.
+    pub(super) fn new(seed: u64) -> Self {
+        Self { slots: OnceLock::new(), seed }
+    }
+
     fn slot(&self, hash: u64) -> &AtomicU64 {
         let slots = self.slots.get_or_init(|| (0..SLOTS).map(|_| AtomicU64::new(0)).collect());
         // The tag is made of the upper bits, the place of the lower ones.
@@ -190,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_first_choice_is_remembered_for_ten_seconds_and_followed_once() {
-        let recent = Recent::default();
+        let recent = Recent::new(1);
         let hash = recent.hash(7, &ask("request-1", false));
         assert_eq!(find(&recent, hash, at(0)), None);
         recent.note(hash, MemberId(41), at(0));
@@ -205,7 +204,7 @@ mod tests {
 
     #[test]
     fn other_labels_other_farms_and_other_families_are_strangers() {
-        let recent = Recent::default();
+        let recent = Recent::new(1);
         let family = Some(super::super::view::Family::V6);
         let mut hashes = vec![
             recent.hash(mix(1), &ask("a", false)),

@@ -13,7 +13,6 @@ use super::name::Name;
 use super::token::TokenKeys;
 
 /// See the module's head.
-#[derive(Default)]
 pub(super) struct Common {
     pub(super) keys: ArcSwap<TokenKeys>,
     pub(super) tokens: TokenCounters,
@@ -64,6 +63,19 @@ impl TokenCounters {
 }
 
 impl Common {
+    /// Without farms and keys; `secret` is what labels are remembered by.
+    pub(super) fn new(secret: u64) -> Self {
+        Self {
+            keys: ArcSwap::default(),
+            tokens: TokenCounters::default(),
+            recent: Recent::new(secret),
+            repeats: AtomicU64::new(0),
+            farms: ArcSwap::default(),
+            has_word: AtomicBool::new(false),
+            wake: OnceLock::new(),
+        }
+    }
+
     /// The farm of this name in lower case.
     pub(super) fn farm(&self, name: &str) -> Option<Arc<Farm>> {
         self.farms.load().get(name)?.upgrade()

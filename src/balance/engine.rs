@@ -32,6 +32,7 @@ use super::gauge::{Gauge, Pool};
 use super::moment::Moment;
 use super::name::Name;
 use super::plan::{FarmPlan, MemberPlan, Plan, PlanError};
+use super::random::{Random, SplitMix};
 use super::registration::Pattern;
 use super::status::{BackendStatus, Change, FarmStatus, Source, Stated};
 use super::update::{Refusal, Switch, Update};
@@ -195,9 +196,14 @@ pub struct EngineCounts {
 impl Engine {
     /// Takes a plan and starts with everybody new at `now`; refuses a plan with problems.
     pub fn new(plan: Plan, now: Moment) -> Result<Self, Vec<PlanError>> {
-        let truth = carry::truth(plan, None, now)?;
+        Self::with_secret(plan, SplitMix::from_system().next(), now)
+    }
+
+    /// The same with the secret that labels are remembered by, so that two engines forget the same ones.
+    pub fn with_secret(plan: Plan, secret: u64, now: Moment) -> Result<Self, Vec<PlanError>> {
+        let common = Arc::new(Common::new(secret));
+        let truth = carry::truth(plan, None, &common, now)?;
         let roster = ArcSwap::from_pointee(truth.roster());
-        let common = Arc::clone(&truth.common);
         Ok(Self {
             truth: Mutex::new(truth),
             roster,
@@ -215,7 +221,7 @@ impl Engine {
         let (reloaded, overruled) = {
             let mut truth = self.lock();
             let summary = carry::summary(&truth, &plan);
-            let new = carry::truth(plan, Some(&mut truth), now)?;
+            let new = carry::truth(plan, Some(&mut truth), &self.common, now)?;
             *truth = new;
             self.roster.store(Arc::new(truth.roster()));
             self.wake_if_sooner(&truth);

@@ -194,7 +194,8 @@ fn hit(packet: &mut Vec<u8>, other: &[u8], random: &mut SplitMix) {
 }
 
 fn server() -> Result<(Arc<Handler>, Arc<Metrics>), String> {
-    let engine = Engine::new(plan()?, Moment::ZERO).map_err(|problems| format!("{problems:?}"))?;
+    // Both remember labels alike: what one overwrites, the other does too.
+    let engine = Engine::with_secret(plan()?, 7, Moment::ZERO).map_err(|problems| format!("{problems:?}"))?;
     let apex = "athena.".parse().map_err(|error| format!("{error}"))?;
     let content =
         ZoneContent::parse(Path::new("zone"), ZONE, &apex).map_err(|errors| format!("{errors:?}"))?;

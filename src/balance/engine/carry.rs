@@ -23,7 +23,12 @@ pub(super) type Kept = HashMap<(Name, Name), (Arc<Gauge>, Option<String>)>;
 
 /// Builds the truth of a plan, taking from `old` whatever keeps its name. `old` is untouched if the plan is refused,
 /// and to be thrown away if it is not.
-pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<Truth, Vec<PlanError>> {
+pub(super) fn truth(
+    plan: Plan,
+    old: Option<&mut Truth>,
+    common: &Arc<Common>,
+    now: Moment,
+) -> Result<Truth, Vec<PlanError>> {
     let problems = plan.problems();
     if !problems.is_empty() {
         return Err(problems);
@@ -32,7 +37,7 @@ pub(super) fn truth(plan: Plan, old: Option<&mut Truth>, now: Moment) -> Result<
     let mut old_farms: HashMap<Name, FarmTruth> = HashMap::new();
     // So that loads and what was handed out since go on.
     let mut kept = Kept::new();
-    let common = old.as_ref().map_or_else(|| Arc::new(Common::default()), |old| Arc::clone(&old.common));
+    let common = Arc::clone(common);
     let (mut ledger, mut registry) = (durable::Ledger::default(), Registry::default());
     if let Some(old) = old {
         ledger = std::mem::take(&mut old.ledger);
@@ -126,7 +131,8 @@ impl Engine {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let common = Arc::new(Common::default());
+        // Nobody asks them.
+        let common = Arc::new(Common::new(0));
         let bare =
             |plan: &FarmPlan| Arc::new(Farm::new(plan.name.clone(), empty_view(), Arc::clone(&common)));
         let mut farms: Vec<_> = plan.farms.iter().map(bare).collect();
