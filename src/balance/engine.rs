@@ -395,9 +395,3 @@ impl FarmTruth {
 fn find<'a, T>(map: &'a HashMap<Name, T>, name: &str) -> Option<&'a T> {
     map.get(name).or_else(|| map.get(name.to_ascii_lowercase().as_str()))
 }
-
-/// A number that depends on a name alone, on every machine and in every release: FNV-1a.
-fn seed(name: &Name) -> u64 {
-    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-    super::random::mix(name.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, step))
-}

@@ -10,6 +10,7 @@ use super::super::gauge::{Gauge, Gauges, Pool};
 use super::super::moment::Moment;
 use super::super::name::Name;
 use super::super::plan::{FarmPlan, MemberPlan, Plan, PlanError};
+use super::super::random::mix;
 use super::super::registration::enlist;
 use super::super::status::{Source, Stated};
 use super::super::update::Switch;
@@ -141,6 +142,12 @@ impl Engine {
     }
 }
 
+/// A number that depends on a name alone, on every machine and in every release: FNV-1a.
+fn seed(name: &Name) -> u64 {
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+    mix(name.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, step))
+}
+
 impl Truth {
     /// A farm by this plan, with those of `registered` that a pattern of it fits; `old` is the same farm before.
     pub(super) fn farm(
@@ -171,7 +178,7 @@ impl Truth {
             if !same_rule {
                 gauge.forget_rule();
             }
-            let seed = super::seed(&member.backend);
+            let seed = seed(&member.backend);
             Place {
                 backend,
                 factor: member.weight,
