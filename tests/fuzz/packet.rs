@@ -31,6 +31,9 @@ child NS ns.child
 ns.child A 192.0.2.53
 ";
 
+/// Where those are that are not near.
+const PUBLIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+
 /// What a run did.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Tally {
@@ -94,17 +97,17 @@ impl Fuzz {
         packet
     }
 
-    /// Who sends a packet, and when. No two have one port for a long time: whether a packet is one that came before, the
-    /// two ways may remember for different times.
+    /// Who sends a packet, and when. No two have one address and port: whether a packet is one that came before, the two
+    /// ways may remember for different times.
     fn circumstances(&mut self) -> (SocketAddr, Moment) {
-        const CLIENTS: [IpAddr; 4] = [
-            IpAddr::V4(Ipv4Addr::LOCALHOST),
-            IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
-            IpAddr::V6(Ipv6Addr::LOCALHOST),
-            IpAddr::V6(Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped()),
-        ];
-        let client = CLIENTS[self.random.below(CLIENTS.len())];
-        let port = 1 + (self.tally.packets % 65_535) as u16;
+        let (round, port) = (self.tally.packets / 65_535, 1 + (self.tally.packets % 65_535) as u16);
+        let host = round as u32;
+        let client = match self.random.below(4) {
+            0 => IpAddr::V4(Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits().wrapping_add(host))),
+            1 => IpAddr::V4(Ipv4Addr::from_bits(PUBLIC.to_bits().wrapping_add(host))),
+            2 => IpAddr::V6(Ipv6Addr::from_bits(Ipv6Addr::LOCALHOST.to_bits() + u128::from(round))),
+            _ => IpAddr::V6(Ipv4Addr::from_bits(PUBLIC.to_bits().wrapping_add(host)).to_ipv6_mapped()),
+        };
         let now = Moment::from_unix(Duration::from_secs(self.random.below(8000) as u64));
         (SocketAddr::new(client, port), now)
     }
