@@ -381,17 +381,5 @@ impl Backend {
 
 /// The facts that answers are made of.
 fn machine(name: Name, port: Option<u16>, addresses: &[IpAddr]) -> Machine {
-    Machine {
-        name,
-        addresses: addresses.into(),
-        v4: addresses.iter().find_map(|address| match address {
-            IpAddr::V4(address) => Some(*address),
-            IpAddr::V6(_) => None,
-        }),
-        v6: addresses.iter().find_map(|address| match address {
-            IpAddr::V6(address) => Some(*address),
-            IpAddr::V4(_) => None,
-        }),
-        port,
-    }
+    Machine { name, addresses: addresses.into(), port }
 }

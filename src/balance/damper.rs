@@ -62,13 +62,7 @@ mod tests {
     use super::*;
 
     fn machine(name: &str) -> Arc<Machine> {
-        Arc::new(Machine {
-            name: Name::parse(name).unwrap(),
-            addresses: [][..].into(),
-            v4: None,
-            v6: None,
-            port: None,
-        })
+        Arc::new(Machine { name: Name::parse(name).unwrap(), addresses: [][..].into(), port: None })
     }
 
     #[test]

@@ -138,13 +138,13 @@ struct FarmTruth {
 
 /// One backend in one farm.
 struct Place {
-    backend: usize,
+    backend: u32,
     factor: f64,
     /// A number that depends on the backend's name alone.
     seed: u64,
     gauge: Arc<Gauge>,
     /// The statistic that the formula missed at the last report.
-    missing: Option<String>,
+    missing: Option<Box<str>>,
     /// Whether it is among the candidates of the view.
     candidate: bool,
     /// Whether it would be, but for a suspicion.

@@ -199,7 +199,7 @@ impl Farm {
         view: &View,
         ask: &Ask<'_>,
         random: &mut dyn Random,
-        take: impl FnOnce(&Seat) -> R,
+        take: impl FnOnce(Seat<'_>) -> R,
     ) -> Option<R> {
         if let Some(member) = ask.given()
             && let Some(choice) = self.repeat(member, ask, 1, random)
@@ -343,7 +343,7 @@ impl Farm {
     /// Counts a member as given, and remembers that.
     #[inline(always)]
     fn note(&self, view: &View, member: MemberId, ask: &Ask<'_>, mark: Option<Mark>) {
-        view.seat(member).count();
+        view.crew.count(member);
         if let Some(packet) = &ask.packet {
             packet.note(member, ask.now);
         }

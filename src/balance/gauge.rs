@@ -63,6 +63,12 @@ impl Tallies {
     pub fn answers(&self, place: usize) -> u64 {
         self.0[place % CHUNK].load(Relaxed)
     }
+
+    /// Counts an answer that gives it.
+    #[inline]
+    pub fn count(&self, place: usize) {
+        self.0[place % CHUNK].fetch_add(1, Relaxed);
+    }
 }
 
 /// How often one backend was given out, over all its farms; a clone is the same count. Every choice writes one; a cache

@@ -31,6 +31,7 @@ pub mod algorithm;
 mod backend;
 pub mod board;
 pub mod common;
+mod crew;
 pub mod damper;
 pub mod durable;
 pub mod engine;

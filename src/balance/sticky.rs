@@ -173,7 +173,7 @@ impl Farm {
 impl View {
     /// The member of this name, in lower case.
     fn find(&self, name: &str) -> Option<MemberId> {
-        let name_at = |place: &u32| self.members[*place as usize].machine.name.as_str();
+        let name_at = |place: &u32| self.members[*place as usize].name.as_str();
         let found = self.by_name.binary_search_by(|place| name_at(place).cmp(name)).ok()?;
         Some(MemberId(self.by_name[found]))
     }
@@ -226,8 +226,14 @@ pub enum Standing {
 /// most farms never see one.
 #[derive(Debug, Default)]
 pub(super) struct Rendezvous {
-    /// Members of any weight: place, weight, seed.
-    seats: Box<[(u32, f64, u64)]>,
+    /// The seeds of members of any weight.
+    seeds: Box<[u64]>,
+    /// Their places; none where these are all members.
+    places: Box<[u32]>,
+    /// Their weights; none where all weigh the same.
+    weights: Box<[f64]>,
+    /// What they weigh then.
+    weight: f64,
     in_all: usize,
     table: OnceLock<Box<[u32]>>,
 }
@@ -240,32 +246,57 @@ impl Rendezvous {
     /// Takes each member's weight and seed, in the farm's order.
     pub(super) fn new(members: impl ExactSizeIterator<Item = (f64, u64)>) -> Self {
         let in_all = members.len();
-        let seats = members.zip(0..).map(|((weight, seed), place)| (place, weight, seed));
-        Self { seats: seats.filter(|seat| seat.1 > 0.0).collect(), in_all, table: OnceLock::new() }
+        let seats: Vec<(u32, f64, u64)> = seats(members).collect();
+        let weight = seats.first().map_or(1.0, |first| first.1);
+        let alike = seats.iter().all(|seat| seat.1 == weight);
+        Self {
+            seeds: seats.iter().map(|seat| seat.2).collect(),
+            places: seats.iter().map(|seat| seat.0).filter(|_| seats.len() < in_all).collect(),
+            weights: seats.iter().map(|seat| seat.1).filter(|_| !alike).collect(),
+            weight,
+            in_all,
+            table: OnceLock::new(),
+        }
+    }
+
+    /// Place, weight and seed of each one.
+    fn seats(&self) -> impl Iterator<Item = (u32, f64, u64)> {
+        (0..self.seeds.len()).map(|seat| {
+            (self.place(seat), self.weights.get(seat).copied().unwrap_or(self.weight), self.seeds[seat])
+        })
+    }
+
+    fn place(&self, seat: usize) -> u32 {
+        self.places.get(seat).copied().unwrap_or(seat as u32)
     }
 
     /// Whether these members have the weights that it was made for.
     pub(super) fn is_for(&self, members: impl ExactSizeIterator<Item = (f64, u64)>) -> bool {
-        let seats = members.zip(0..).map(|((weight, seed), place)| (place, weight, seed));
-        seats.filter(|seat| seat.1 > 0.0).eq(self.seats.iter().copied())
+        members.len() == self.in_all && seats(members).eq(self.seats())
     }
 
     fn choose(&self, key: u64, fits: impl Fn(MemberId) -> bool) -> Option<MemberId> {
-        if self.seats.len() >= LOOK_AT_ALL {
+        if self.seeds.len() >= LOOK_AT_ALL {
             let table = self.table.get_or_init(|| {
-                let members: Vec<_> = self.seats.iter().map(|&(_, weight, seed)| (weight, seed)).collect();
+                let members: Vec<_> = self.seats().map(|(_, weight, seed)| (weight, seed)).collect();
                 maglev(&members, self.in_all)
             });
             let places = (0..ATTEMPTS).map(|attempt| place(table, key, attempt));
-            let mut members = places.map(|seat| MemberId(self.seats[seat as usize].0));
+            let mut members = places.map(|seat| MemberId(self.place(seat as usize)));
             if let Some(member) = members.find(|&member| fits(member)) {
                 return Some(member);
             }
         }
-        let fit = self.seats.iter().filter(|seat| fits(MemberId(seat.0)));
-        let draws = fit.map(|&(place, weight, seed)| (draw(key, seed, 1.0 / weight), place));
+        let fit = self.seats().filter(|seat| fits(MemberId(seat.0)));
+        let draws = fit.map(|(place, weight, seed)| (draw(key, seed, 1.0 / weight), place));
         draws.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, place)| MemberId(place))
     }
+}
+
+/// Members of any weight by their places: place, weight, seed.
+fn seats(members: impl Iterator<Item = (f64, u64)>) -> impl Iterator<Item = (u32, f64, u64)> {
+    let seats = members.zip(0..).map(|((weight, seed), place)| (place, weight, seed));
+    seats.filter(|seat| seat.1 > 0.0)
 }
 
 #[cfg(test)]

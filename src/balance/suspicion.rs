@@ -20,7 +20,7 @@ use std::time::Duration;
 use super::algorithm::MemberId;
 use super::farm::Farm;
 use super::moment::Moment;
-use super::view::{Seat, View};
+use super::view::View;
 
 /// Answers of a member that were followed by `again`, at least.
 pub const LEAST: u32 = 3;
@@ -242,7 +242,7 @@ impl Farm {
 
     /// Counts that an answer which gave `member` was followed by `again`, and tells the engine if that is too often.
     pub(super) fn doubt(&self, view: &View, member: MemberId, labelled: bool, now: Moment) {
-        let ledgers = view.ledgers.keep(view.members.iter().map(Seat::answers), now);
+        let ledgers = view.ledgers.keep(view.crew.answers(), now);
         self.hot.doubts.store(true, Relaxed);
         let Some(ledger) = ledgers.get(member.0 as usize) else { return };
         let Some(evidence) = ledger.follow(now) else { return };

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::addresses::Addresses;
 use super::algorithm::{AlgorithmSpec, Belief, MemberId, Select};
+use super::crew::Crew;
 use super::farm::Farm;
-use super::gauge::Tally;
 use super::moment::Moment;
 use super::name::Name;
 use super::plan::Fallback;
@@ -32,76 +32,72 @@ pub struct Machine {
     pub name: Name,
     /// Its addresses, the preferred one of each family first; maybe none while its host name is not resolved.
     pub addresses: Addresses,
-    /// The preferred IPv4 address.
-    pub v4: Option<Ipv4Addr>,
-    /// The preferred IPv6 address.
-    pub v6: Option<Ipv6Addr>,
     /// Its port.
     pub port: Option<u16>,
 }
 
 impl Machine {
+    /// The preferred IPv4 address.
+    pub fn v4(&self) -> Option<Ipv4Addr> {
+        self.addresses.iter().find_map(|address| match address {
+            IpAddr::V4(address) => Some(*address),
+            IpAddr::V6(_) => None,
+        })
+    }
+
+    /// The preferred IPv6 address.
+    pub fn v6(&self) -> Option<Ipv6Addr> {
+        self.addresses.iter().find_map(|address| match address {
+            IpAddr::V6(address) => Some(*address),
+            IpAddr::V4(_) => None,
+        })
+    }
+
     /// The preferred address of `family`, or of any family.
     pub fn address(&self, family: Option<Family>) -> Option<IpAddr> {
         match family {
             None => self.addresses.first().copied(),
-            Some(Family::V4) => self.v4.map(IpAddr::V4),
-            Some(Family::V6) => self.v6.map(IpAddr::V6),
+            Some(Family::V4) => self.v4().map(IpAddr::V4),
+            Some(Family::V6) => self.v6().map(IpAddr::V6),
         }
     }
 }
 
-/// A member of a view: its machine, and beside it what nearly every answer needs, so that it is found without one
-/// pointer more.
-#[derive(Debug)]
-pub struct Seat {
-    pub(super) machine: Arc<Machine>,
-    tally: Tally,
-    v4: Option<Ipv4Addr>,
+/// A member of a view.
+#[derive(Clone, Copy)]
+pub struct Seat<'a> {
+    view: &'a View,
+    id: MemberId,
 }
 
-impl Seat {
-    pub(super) fn new(machine: &Arc<Machine>, tally: &Tally) -> Self {
-        Self { machine: Arc::clone(machine), tally: tally.clone(), v4: machine.v4 }
-    }
-
+impl Seat<'_> {
     /// The preferred IPv4 address.
     #[inline]
-    pub fn v4(&self) -> Option<Ipv4Addr> {
-        self.v4
+    pub fn v4(self) -> Option<Ipv4Addr> {
+        self.view.crew.v4(self.id)
     }
 
     /// The preferred IPv6 address.
     #[inline]
-    pub fn v6(&self) -> Option<Ipv6Addr> {
-        self.machine.v6
-    }
-
-    /// Answers that gave the backend so far, over all farms.
-    pub(super) fn answers(&self) -> u64 {
-        self.tally.answers()
-    }
-
-    /// Counts an answer that gives the member.
-    #[inline]
-    pub(super) fn count(&self) {
-        self.tally.count();
+    pub fn v6(self) -> Option<Ipv6Addr> {
+        self.view.machine(self.id).v6()
     }
 }
 
 /// What a farm answers, fixed until the next change of who is available.
 ///
-/// In the order of need: what a plain choice reads stands at the beginning, on two lines of the cache.
-#[repr(C)]
+/// In the order of need: what a plain choice reads is the first two lines of the cache.
+#[repr(C, align(64))]
 pub struct View {
-    pub(super) source: ViewSource,
     pub(super) selectors: Selectors,
-    pub(super) members: Box<[Seat]>,
+    pub(super) source: ViewSource,
+    pub(super) crew: Crew,
     pub(super) ttl: u32,
+    pub(super) answers: u32,
     pub(super) has_v4: bool,
     pub(super) has_v6: bool,
-    pub(super) answers: usize,
     pub(super) algorithm: &'static AlgorithmSpec,
+    pub(super) members: Box<[Arc<Machine>]>,
     pub(super) ledgers: Arc<Ledgers>,
     /// A number that depends on the farm's name and the names of its members, in order.
     pub(super) salt: u64,
@@ -150,7 +146,7 @@ impl View {
 
     /// How many members one DNS answer holds.
     pub fn answers(&self) -> usize {
-        self.answers
+        self.answers as usize
     }
 
     /// Whether any member is configured with an address of this family, available or not.
@@ -189,13 +185,13 @@ impl View {
 
     /// The facts of a member that was chosen from this view.
     pub fn machine(&self, id: MemberId) -> &Arc<Machine> {
-        &self.seat(id).machine
+        &self.members[id.0 as usize]
     }
 
     /// A member.
     #[inline]
-    pub(super) fn seat(&self, id: MemberId) -> &Seat {
-        &self.members[id.0 as usize]
+    pub(super) fn seat(&self, id: MemberId) -> Seat<'_> {
+        Seat { view: self, id }
     }
 
     /// Every member that may be chosen, with its share of the answers in the algorithm's eyes.
@@ -217,11 +213,10 @@ impl View {
     /// it points to, and so on. What it gives has no meaning.
     #[inline]
     pub fn fetch(&self, step: u32) -> u64 {
-        let few = || &self.members[..self.members.len().min(FEW)];
         let members = match step {
-            0 => return self.salt.wrapping_add(u64::from(self.ttl)),
-            1 => few().iter().step_by(2).map(|seat| u64::from(seat.v4.is_some())).sum(),
-            LAST => few().iter().map(|seat| seat.tally.answers()).fold(0, u64::wrapping_add),
+            0 => return u64::from(self.ttl) + u64::from(self.selectors.v4.is_some()),
+            1 => self.crew.fetch(FEW, false),
+            LAST => self.crew.fetch(FEW, true),
             _ => 0,
         };
         let select = self.selectors.v4.as_ref().or(self.selectors.v6.as_ref());

@@ -31,7 +31,7 @@ const READS: &str = "text/plain;version=0.0.4, application/json;q=0.9, */*;q=0.5
 /// The addresses of a backend that answers give: the first of each family.
 pub fn addresses(machine: &Machine) -> Vec<std::net::IpAddr> {
     let mut addresses: Vec<std::net::IpAddr> =
-        machine.v4.map(Into::into).into_iter().chain(machine.v6.map(Into::into)).collect();
+        machine.v4().map(Into::into).into_iter().chain(machine.v6().map(Into::into)).collect();
     // The preferred one first.
     addresses.sort_by_key(|address| machine.addresses.iter().position(|it| it == address));
     addresses

@@ -18,7 +18,6 @@ use athena::balance::random::{Random, SplitMix};
 use athena::balance::sight::Sight;
 use athena::balance::statistics::{Amount, StatisticName};
 use athena::balance::update::BackendUpdate;
-use athena::balance::view::Seat;
 use athena::balance::{Ask, Engine, Family, Moment, Name, Plan, Stick, Update};
 use athena::dns::udp::{Answer, PLACE};
 use athena::dns::wire::Wire;
@@ -103,7 +102,7 @@ fn choose(bencher: Bencher, Case(rule, members): &Case) {
     let mut key = 0u64;
     bencher.bench_local(move || {
         key = key.wrapping_add(1);
-        black_box(farm.choose_seat(sight.view(), &ask(&key.to_ne_bytes()), &mut random, Seat::v4));
+        black_box(farm.choose_seat(sight.view(), &ask(&key.to_ne_bytes()), &mut random, |seat| seat.v4()));
     });
 }
 

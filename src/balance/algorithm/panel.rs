@@ -67,25 +67,26 @@ pub struct Found {
     tally: At,
 }
 
-/// All candidates of a farm. `O` is what a rule finds beside a board: `()`, or what it keeps [of its own](Own).
+/// All candidates of a farm, in the order of need. `O` is what a rule finds beside a board: `()`, or what it keeps [of its own](Own).
+#[repr(C)]
 pub struct Panel<O> {
     stretches: Box<[Stretch]>,
     boards: Box<[(Arc<Board>, O)]>,
     tallies: Box<[Arc<Tallies>]>,
+    pool: Arc<Pool>,
+    /// One over each one's weight where all weigh the same.
+    inverse: f64,
+    /// Only for farms that are too large to be looked at as a whole: draws a stretch.
+    draw: Option<Alias>,
+    /// Each one's one over its weight; none where all weigh the same.
+    inverses: Box<[f64]>,
+    /// Where each one's tally is; none where tallies follow each other along every stretch, as they mostly do.
+    tally_of: Box<[At]>,
     ids: Ids,
     /// Where each one's numbers are: for those who do not come by a stretch.
     numbers: Box<[At]>,
-    /// Where each one's tally is; none where tallies follow each other along every stretch, as they mostly do.
-    tally_of: Box<[At]>,
-    /// Each one's one over its weight; none where all weigh the same.
-    inverses: Box<[f64]>,
-    /// What it is where all weigh the same.
-    inverse: f64,
-    pool: Arc<Pool>,
     /// Members of a full stretch.
     run: usize,
-    /// Only for farms that are too large to be looked at as a whole: draws a stretch.
-    draw: Option<Alias>,
 }
 
 /// What a measure may look at of one candidate.
@@ -359,7 +360,7 @@ impl<O> Panel<O> {
             return 0;
         }
         match step {
-            1 => self.inverse.to_bits().wrapping_add((self.run + self.inverses.len()) as u64),
+            1 => self.inverse.to_bits().wrapping_add((self.ids.0.len() + self.inverses.len()) as u64),
             2 => {
                 let (first, tallies) = (self.stretches.first(), self.tallies.first());
                 let board = self.boards.first().map_or(0, |(board, _)| std::ptr::from_ref(&**board).addr());

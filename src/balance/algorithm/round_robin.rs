@@ -46,7 +46,13 @@ impl Algorithm for RoundRobin {
         } else {
             earliest_deadline(&turns)
         };
-        Box::new(Prepared { candidates: candidates.into(), period })
+        let weights = match &*turns {
+            [first, others @ ..] if others.iter().any(|count| count != first) => {
+                candidates.iter().map(|candidate| candidate.weight).collect()
+            }
+            _ => Box::default(),
+        };
+        Box::new(Prepared { ids: Ids::of(candidates), count: candidates.len(), weights, period })
     }
 }
 
@@ -103,7 +109,10 @@ fn earliest_deadline(turns: &[u64]) -> Box<[u32]> {
 }
 
 struct Prepared {
-    candidates: Box<[Candidate]>,
+    ids: Ids,
+    count: usize,
+    /// None where all have as many turns.
+    weights: Box<[f64]>,
     /// Indices of candidates, in the order of their turns.
     period: Box<[u32]>,
 }
@@ -112,21 +121,30 @@ impl Select for Prepared {
     fn select(&self, pick: &Pick<'_>, _: &mut dyn Random) -> Option<MemberId> {
         let length = self.period.len() as u64;
         let place = pick.ticket.checked_rem(length)?;
-        Some(self.candidates[self.period[place as usize] as usize].id)
+        Some(self.ids.get(self.period[place as usize] as usize))
     }
 
     fn rank(&self, pick: &Pick<'_>, _: &mut dyn Random, order: &mut Vec<MemberId>) {
         let start = pick.ticket.checked_rem(self.period.len() as u64).unwrap_or(0) as usize;
-        let mut seen = vec![false; self.candidates.len()];
+        let mut seen = vec![false; self.count];
         for &index in self.period[start..].iter().chain(&self.period[..start]) {
             if !std::mem::replace(&mut seen[index as usize], true) {
-                order.push(self.candidates[index as usize].id);
+                order.push(self.ids.get(index as usize));
             }
         }
     }
 
+    fn fetch(&self, step: u32) -> u64 {
+        match step {
+            1 => (self.count + self.ids.0.len()) as u64,
+            2 if self.count <= contest::MOST => u64::from(self.period.first().map_or(0, |first| *first)),
+            _ => 0,
+        }
+    }
+
     fn shares(&self) -> Vec<(MemberId, f64)> {
-        proportional(&self.candidates, |candidate| candidate.weight)
+        let part = |index| (self.ids.get(index), self.weights.get(index).copied().unwrap_or(1.0));
+        contest::shares((0..self.count).map(part))
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::super::backend::Backend;
 use super::super::common::Common;
+use super::super::crew::Crew;
 use super::super::farm::Farm;
 use super::super::gauge::{Gauge, Gauges, Pool};
 use super::super::moment::Moment;
@@ -20,7 +21,7 @@ use super::trust::Trust;
 use super::{Engine, FarmTruth, Place, Truth, durable, views};
 
 /// Gauges by farm and backend, each with the statistic that the formula missed.
-pub(super) type Kept = HashMap<(Name, Name), (Arc<Gauge>, Option<String>)>;
+pub(super) type Kept = HashMap<(Name, Name), (Arc<Gauge>, Option<Box<str>>)>;
 
 /// Builds the truth of a plan, taking from `old` whatever keeps its name. `old` is untouched if the plan is refused,
 /// and to be thrown away if it is not.
@@ -46,7 +47,7 @@ pub(super) fn truth(
         let backends = std::mem::take(&mut old.backends);
         for farm in std::mem::take(&mut old.farms) {
             for place in &farm.members {
-                let key = (farm.plan.name.clone(), backends[place.backend].name().clone());
+                let key = (farm.plan.name.clone(), backends[place.backend()].name().clone());
                 kept.insert(key, (Arc::clone(&place.gauge), place.missing.clone()));
             }
             old_farms.insert(farm.plan.name.clone(), farm);
@@ -180,7 +181,7 @@ impl Truth {
             }
             let seed = seed(&member.backend);
             Place {
-                backend,
+                backend: backend as u32,
                 factor: member.weight,
                 seed,
                 gauge,
@@ -232,7 +233,7 @@ impl Truth {
         for index in 0..self.farms.len() {
             let expect = self.farms[index].plan.expect_update;
             for member in 0..self.farms[index].members.len() {
-                let backend = &mut self.backends[self.farms[index].members[member].backend];
+                let backend = &mut self.backends[self.farms[index].members[member].backend()];
                 backend.places.push(index, member);
                 backend.expect = match (backend.expect, expect) {
                     (Some(one), Some(other)) => Some(one.min(other)),
@@ -284,6 +285,7 @@ fn empty_view() -> View {
         answers: 1,
         algorithm: crate::balance::algorithm::DEFAULT,
         members: Box::default(),
+        crew: Crew::default(),
         source: ViewSource::Nobody,
         selectors: Selectors::default(),
         has_v4: false,

@@ -257,7 +257,7 @@ impl Truth {
         if let Some(moved) = self.backends.get(index) {
             self.backend_index.insert(moved.name().clone(), index);
             for (farm, member) in moved.places.iter() {
-                self.farms[farm].members[member].backend = index;
+                self.farms[farm].members[member].backend = index as u32;
             }
         }
         self.registry.counts.left += 1;
@@ -280,7 +280,7 @@ impl Truth {
         let registered = self.registered_names();
         let old = self.farms.swap_remove(index);
         for place in &old.members {
-            self.backends[place.backend].places.leave(index);
+            self.backends[place.backend()].places.leave(index);
         }
         let mut kept: Kept = HashMap::new();
         for (place, member) in old.members.iter().zip(&old.plan.members) {
@@ -297,7 +297,7 @@ impl Truth {
         // Members have other numbers now.
         self.agenda.retain(|entry| !matches!(entry.0.1, Look::Silence(farm, _) if farm as usize == index));
         for member in 0..self.farms[index].members.len() {
-            let backend = self.farms[index].members[member].backend;
+            let backend = self.farms[index].members[member].backend();
             self.backends[backend].places.push(index, member);
             self.watch(index, member, now);
         }

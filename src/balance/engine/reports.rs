@@ -188,7 +188,7 @@ impl Truth {
     fn mark_dirty_if_moved(&mut self, farm: usize, member: usize, now: Moment) {
         let truth = &self.farms[farm];
         let place = &truth.members[member];
-        let backend = &self.backends[place.backend];
+        let backend = &self.backends[place.backend()];
         let available = backend.is_available(truth.plan.expect_update, place.factor, now).is_ok();
         let held = backend.holds(truth.plan.expect_update, now);
         if available != (place.candidate || place.suspended) || held != place.held {
@@ -200,7 +200,7 @@ impl Truth {
     pub(super) fn work_out(&mut self, farm: usize, member: usize) {
         let truth = &mut self.farms[farm];
         let place = &mut truth.members[member];
-        let backend = &self.backends[place.backend];
+        let backend = &self.backends[place.backend()];
         let (load, missing) = match truth.plan.load.work_out(&backend.statistics, backend.weight()) {
             Worked::Load(load) => (load, None),
             Worked::Missing(name) => (f64::NAN, Some(name)),
@@ -210,7 +210,7 @@ impl Truth {
             }
         };
         if place.missing.as_deref() != missing.map(StatisticName::as_str) {
-            place.missing = missing.map(StatisticName::to_string);
+            place.missing = missing.map(|name| name.as_str().into());
         }
         let before = place.gauge.reported();
         let was_broken = before.is_none() && !place.gauge.is_unknown();
@@ -230,7 +230,7 @@ impl Truth {
     pub(super) fn teach(&self, farm: usize, member: usize, update: &BackendUpdate, fresh: bool, now: Moment) {
         let truth = &self.farms[farm];
         let place = &truth.members[member];
-        let backend = &self.backends[place.backend];
+        let backend = &self.backends[place.backend()];
         let counts = || update.statistics.iter().any(|(name, _)| name.as_str() == "n");
         truth.algorithm.observe(&Observation {
             id: MemberId(member as u32),
@@ -249,7 +249,7 @@ impl Truth {
     pub(super) fn watch(&mut self, farm: usize, member: usize, now: Moment) {
         let Some(expect) = self.farms[farm].plan.expect_update else { return };
         let place = &mut self.farms[farm].members[member];
-        let backend = &self.backends[place.backend];
+        let backend = &self.backends[place.backend()];
         if place.watched || backend.feed_for(Some(expect), now) == Feed::Out {
             return;
         }
@@ -275,7 +275,7 @@ impl Truth {
                 Look::Silence(farm, member) => {
                     let (farm, member) = (farm as usize, member as usize);
                     self.farms[farm].members[member].watched = false;
-                    let index = self.farms[farm].members[member].backend;
+                    let index = self.farms[farm].members[member].backend();
                     self.note_feed(index, now);
                     self.mark_dirty_if_moved(farm, member, now);
                     self.watch(farm, member, now);

@@ -452,7 +452,7 @@ fn addresses_that_are_resolved_later_make_a_member_available() {
         ["backend app01: addresses none -> 10.0.0.7 (app01.example.com was resolved)"]
     );
     assert!(engine.set_addresses("app01", &resolved, at(2)).is_empty());
-    assert_eq!(engine.machine("APP01").unwrap().v4, Some("10.0.0.7".parse().unwrap()));
+    assert_eq!(engine.machine("APP01").unwrap().v4(), Some("10.0.0.7".parse().unwrap()));
     engine.reload(plan, at(3)).unwrap();
     assert_eq!(engine.machine("app01").unwrap().addresses.to_vec(), resolved);
 }

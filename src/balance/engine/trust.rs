@@ -186,7 +186,7 @@ impl Truth {
             return;
         }
         suspects.sort_unstable();
-        let weight = |place: &super::Place| self.backends[place.backend].weight() * place.factor;
+        let weight = |place: &super::Place| self.backends[place.backend()].weight() * place.factor;
         let all: f64 = farm.members.iter().map(weight).sum();
         let mut left: f64 =
             candidates.iter().map(|candidate| weight(&farm.members[candidate.id.0 as usize])).sum();
@@ -206,7 +206,7 @@ impl Truth {
         let farm = &mut self.farms[index];
         let (expect, is_on) = (farm.plan.expect_update, farm.switch == Switch::On);
         let standing = |(number, place): (usize, &mut super::Place)| {
-            place.held = self.backends[place.backend].holds(expect, now);
+            place.held = self.backends[place.backend()].holds(expect, now);
             match place.candidate {
                 true => Standing::Candidate,
                 false if is_on && place.held && farm.trust.suspicion(number).is_none() => Standing::Held,
@@ -219,7 +219,8 @@ impl Truth {
     /// The rendezvous of a farm, made anew where weights changed. Slow start says nothing here: it would move keys.
     pub(super) fn rendezvous(&mut self, index: usize) -> Arc<Rendezvous> {
         let farm = &mut self.farms[index];
-        let seat = |place: &super::Place| (self.backends[place.backend].weight() * place.factor, place.seed);
+        let seat =
+            |place: &super::Place| (self.backends[place.backend()].weight() * place.factor, place.seed);
         if !farm.trust.rendezvous.is_for(farm.members.iter().map(seat)) {
             farm.trust.rendezvous = Arc::new(Rendezvous::new(farm.members.iter().map(seat)));
         }

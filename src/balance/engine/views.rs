@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use super::super::algorithm::{Belief, Candidate, Select};
 use super::super::backend::Backend;
+use super::super::crew::Crew;
 use super::super::moment::Moment;
 use super::super::plan::{Fallback, LastResort};
 use super::super::status::{Change, FarmStatus, LoadState, MemberStatus, Source, Stated, Subject};
 use super::super::update::{Admin, Health, Switch};
-use super::super::view::{Family, Seat, Selectors, View, ViewSource};
+use super::super::view::{Family, Machine, Selectors, View, ViewSource};
 use super::{FarmTruth, Look, Truth};
 
 impl Truth {
@@ -44,11 +45,9 @@ impl Truth {
         let (standing, rendezvous) = (self.standing(index, now), self.rendezvous(index));
 
         let farm = &self.farms[index];
-        let seat = |place: &super::Place| {
-            let backend = &self.backends[place.backend];
-            Seat::new(&backend.machine, &backend.tally)
-        };
-        let members: Box<[Seat]> = farm.members.iter().map(seat).collect();
+        let backends = || farm.members.iter().map(|place| &self.backends[place.backend()]);
+        let crew = Crew::new(backends().map(|backend| (&*backend.machine, &backend.tally)));
+        let members: Box<[Arc<Machine>]> = backends().map(|backend| Arc::clone(&backend.machine)).collect();
         let selectors = selectors(farm, &candidates, &members);
         let backup = farm.plan.fallback.iter().find_map(|fallback| match fallback {
             Fallback::Farm(name) => Some(Arc::clone(&self.farms[self.farm_index[name]].farm)),
@@ -56,10 +55,11 @@ impl Truth {
         });
         View {
             ttl: farm.plan.ttl,
-            answers: farm.plan.answers,
+            answers: farm.plan.answers as u32,
             algorithm: farm.plan.algorithm,
-            has_v4: members.iter().any(|seat| seat.v4().is_some()),
-            has_v6: members.iter().any(|seat| seat.v6().is_some()),
+            has_v4: crew.has_v4(),
+            has_v6: members.iter().any(|machine| machine.v6().is_some()),
+            crew,
             members,
             source: view_source,
             selectors,
@@ -76,7 +76,7 @@ impl Truth {
     fn available(&mut self, index: usize, now: Moment) -> Vec<Candidate> {
         let farm = &self.farms[index];
         let candidate = |(place, member): (usize, &super::Place)| {
-            let backend = &self.backends[member.backend];
+            let backend = &self.backends[member.backend()];
             backend.is_available(farm.plan.expect_update, member.factor, now).ok()?;
             Some(farm.candidate(place, farm.weight(backend, member.factor, now)))
         };
@@ -147,7 +147,7 @@ impl Truth {
     fn stale(&self, index: usize, now: Moment) -> Vec<Candidate> {
         let farm = &self.farms[index];
         let candidate = |(place, member): (usize, &super::Place)| {
-            let backend = &self.backends[member.backend];
+            let backend = &self.backends[member.backend()];
             let fit = backend.admin == Admin::On && backend.health().0 == Health::Up && !backend.left;
             let weight = farm.weight(backend, member.factor, now);
             (fit && weight > 0.0 && !backend.machine.addresses.is_empty())
@@ -159,7 +159,7 @@ impl Truth {
     /// The part of the farm's whole weight that is available, 0 to 1.
     fn available_share(&self, index: usize, available: &[Candidate]) -> f64 {
         let farm = &self.farms[index];
-        let weight = |place: &super::Place| self.backends[place.backend].weight() * place.factor;
+        let weight = |place: &super::Place| self.backends[place.backend()].weight() * place.factor;
         let all: f64 = farm.members.iter().map(weight).sum();
         let have: f64 =
             available.iter().map(|candidate| weight(&farm.members[candidate.id.0 as usize])).sum();
@@ -199,7 +199,7 @@ impl Truth {
         let farm = &mut self.farms[index];
         let Some(slow) = farm.plan.slow_start else { return };
         let rises = |candidate: &Candidate| {
-            let backend = &self.backends[farm.members[candidate.id.0 as usize].backend];
+            let backend = &self.backends[farm.members[candidate.id.0 as usize].backend()];
             backend.rare.returned.is_some_and(|returned| now.since(returned) < slow.window)
         };
         if !farm.rising && candidates.iter().any(rises) {
@@ -221,7 +221,7 @@ impl Truth {
             beliefs[id.0 as usize] = Some(belief);
         }
         let member = |(number, ((place, share), belief)): (usize, ((&super::Place, f64), Option<Belief>))| {
-            let backend = &self.backends[place.backend];
+            let backend = &self.backends[place.backend()];
             let available = backend.is_available(farm.plan.expect_update, place.factor, now);
             let (available, reason) = farm.verdict(number, available);
             MemberStatus {
@@ -253,10 +253,15 @@ impl Truth {
 const SLOW_START_STEPS: u32 = 20;
 
 impl super::Place {
+    /// The backend that it is.
+    pub(super) fn backend(&self) -> usize {
+        self.backend as usize
+    }
+
     fn load_state(&self, farm: &FarmTruth) -> LoadState {
         match (self.gauge.reported(), &self.missing) {
             (Some(load), _) => LoadState::Known(load),
-            (None, Some(name)) => LoadState::Missing(name.clone()),
+            (None, Some(name)) => LoadState::Missing(name.to_string()),
             (None, None) if self.gauge.is_unknown() => {
                 let first = farm.plan.load.statistics().first().map(|name| name.to_string());
                 LoadState::Missing(first.unwrap_or_default())
@@ -305,9 +310,9 @@ impl FarmTruth {
 }
 
 /// A selector for each family; one for all where all candidates have the family.
-fn selectors(farm: &FarmTruth, candidates: &[Candidate], members: &[Seat]) -> Selectors {
+fn selectors(farm: &FarmTruth, candidates: &[Candidate], members: &[Arc<Machine>]) -> Selectors {
     let of = |family: Option<Family>| -> Vec<Candidate> {
-        let has = |candidate: &&Candidate| members[candidate.id.0 as usize].machine.address(family).is_some();
+        let has = |candidate: &&Candidate| members[candidate.id.0 as usize].address(family).is_some();
         candidates.iter().filter(has).cloned().collect()
     };
     let prepare = |candidates: &[Candidate]| -> Option<Arc<dyn Select>> {

@@ -20,7 +20,7 @@ impl World<'_> {
         let client = (self.choices.below(self.setting.clients) as u32).to_be_bytes();
         let ask = Ask { key: &client, ..Ask::any(now) };
         match self.athenas[athena].farm.choose(&ask, &mut self.choices) {
-            Choice::Member(chosen) => chosen.machine().v4.map(place_of),
+            Choice::Member(chosen) => chosen.machine().v4().map(place_of),
             _ => None,
         }
     }

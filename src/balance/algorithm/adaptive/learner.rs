@@ -91,6 +91,10 @@ impl Learner {
     /// others. A candidate that has none yet moves all of them, so the whole farm comes before a part of it.
     pub fn enlist(&mut self, candidates: &[Candidate]) -> (Arc<Slab>, Box<[u32]>) {
         let now = self.latest();
+        if self.members.is_empty() {
+            self.members.reserve_exact(candidates.len());
+            self.by_id.reserve_exact(candidates.len());
+        }
         self.make_room(candidates);
         self.take_over(candidates, now);
         let average = self.average(now);

@@ -251,6 +251,23 @@ impl Select for Prepared {
         contest::shares(parts)
     }
 
+    fn fetch(&self, step: u32) -> u64 {
+        if self.alias.is_some() {
+            return 0;
+        }
+        let turns = || self.turns.as_ref().filter(|_| self.drive.known.load(Relaxed) == 0);
+        match step {
+            1 => (self.places.len() + self.rows.len()) as u64,
+            2 => {
+                let (place, turns) = (self.places.first(), self.turns.as_ref());
+                let own = self.slab.len() as u64 + u64::from(place.map_or(0, |place| *place));
+                self.drive.known.load(Relaxed) + own + turns.map_or(0, |turns| turns.fetch(1))
+            }
+            3 => turns().map_or_else(|| self.slab.fetch_queues(), |turns| turns.fetch(2)),
+            _ => turns().map_or_else(|| self.slab.fetch_seen(), |_| 0),
+        }
+    }
+
     fn beliefs(&self, now: Moment) -> Vec<(MemberId, Belief)> {
         let gain = self.drive.gain.get();
         let (unit, idle) = (self.drive.unit.get(), self.drive.idle.get());

@@ -153,6 +153,16 @@ impl Slab {
         self.queues.len()
     }
 
+    /// Reads all queues, to bring them into the cache: those of a farm that is looked at as a whole.
+    pub fn fetch_queues(&self) -> u64 {
+        self.queues.iter().fold(0, |sum, queue| sum ^ queue.x.get().to_bits())
+    }
+
+    /// The same with the tallies up to which answers are in them.
+    pub fn fetch_seen(&self) -> u64 {
+        self.seen.iter().fold(0, |sum, seen| sum ^ seen.load(Relaxed))
+    }
+
     /// The queue at this place, if there is one.
     pub fn get(&self, place: usize) -> Option<&VirtualQueue> {
         self.queues.get(place)

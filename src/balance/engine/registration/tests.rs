@@ -310,7 +310,7 @@ fn every_rule_goes_on_while_members_come_and_go() {
         for (index, backend) in truth.backends.iter().enumerate() {
             assert_eq!(truth.backend_index[backend.name()], index);
             for (farm, member) in backend.places.iter() {
-                assert_eq!(truth.farms[farm].members[member].backend, index, "{}", spec.name);
+                assert_eq!(truth.farms[farm].members[member].backend(), index, "{}", spec.name);
                 assert_eq!(truth.farms[farm].plan.members[member].backend, *backend.name());
             }
         }
