@@ -39,8 +39,21 @@ impl Alias {
     /// An index below the number of weights, which must not have been 0.
     #[inline]
     pub fn draw(&self, random: &mut dyn Random) -> usize {
+        self.at(random.next())
+    }
+
+    /// Two such for one random number, of which each takes the half that the other hardly looks at.
+    #[inline]
+    pub fn draw_two(&self, random: &mut dyn Random) -> [usize; 2] {
+        let bits = random.next();
+        [self.at(bits), self.at(bits.rotate_left(32))]
+    }
+
+    /// The index that belongs to uniform bits; the upper ones count most.
+    #[inline]
+    fn at(&self, bits: u64) -> usize {
         // The product's upper half is the row, its lower half is uniform within the row.
-        let product = u128::from(random.next()) * self.count as u128;
+        let product = u128::from(bits) * self.count as u128;
         let row = (product >> 64) as usize;
         match self.rows.get(row) {
             None => row,
@@ -75,6 +88,26 @@ mod tests {
             })
             .sum();
         assert!(chi < 18.5, "chi-square with 4 degrees of freedom: {chi}, {seen:?}");
+    }
+
+    #[test]
+    fn two_for_one_number_are_drawn_as_if_for_two() {
+        let weights: Vec<f64> = (0..12_500).map(|index| 1.0 + f64::from(index % 3)).collect();
+        let alias = Alias::new(weights.iter().copied());
+        let mut random = SplitMix::new(7);
+        // Pairs by what both weigh and by which quarter each is in.
+        let mut seen = [[0.0; 12]; 12];
+        let class = |index: usize| index % 3 * 4 + index / 3125;
+        let draws = 1_000_000;
+        for _ in 0..draws {
+            let [one, other] = alias.draw_two(&mut random);
+            seen[class(one)][class(other)] += 1.0;
+        }
+        let part = |class: usize| (1.0 + (class / 4) as f64) / 24.0;
+        let due = |one: usize, other: usize| part(one) * part(other) * f64::from(draws);
+        let apart = |one: usize, other: usize| (seen[one][other] - due(one, other)).powi(2) / due(one, other);
+        let chi: f64 = (0..144).map(|pair| apart(pair / 12, pair % 12)).sum();
+        assert!(chi < 199.0, "chi-square with 143 degrees of freedom, its 0.999 quantile: {chi}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Idea: comparing two is nearly as good as comparing all, and it never sends everybody to the one that looks best
 //! in an old report. The measure is that of `least-load`: (load + what was handed out since the report) / weight.
-//! From Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 1996. Cost: two random numbers and two
+//! From Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 1996. Cost: one random number and two
 //! members, whatever the farm's size. Not when: the farm is small and reports are fresh; then looking at all is better.
 
 use super::least_load::Contenders;
@@ -53,10 +53,12 @@ impl Select for Prepared {
         if self.contenders.len() < 2 {
             return (self.contenders.len() == 1).then(|| self.contenders.id(0));
         }
-        let first = self.alias.draw(random);
-        // A second draw that may not be the first again: some tries by weight, then its neighbour.
-        let other = (0..4).map(|_| self.alias.draw(random)).find(|&draw| draw != first);
-        let second = other.unwrap_or((first + 1) % self.contenders.len());
+        let [first, mut second] = self.alias.draw_two(random);
+        // The second may not be the first again: some tries by weight, then its neighbour.
+        if second == first {
+            let other = (0..3).map(|_| self.alias.draw(random)).find(|&draw| draw != first);
+            second = other.unwrap_or((first + 1) % self.contenders.len());
+        }
         let mut best = self.contenders.find(self.better(first, second));
         if self.contenders.catch_up(best) {
             best = self.contenders.find(self.better(first, second));
