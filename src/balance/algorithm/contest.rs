@@ -29,6 +29,12 @@ impl Contest {
         self.place += 1;
     }
 
+    /// The least measure; infinite if there was none.
+    #[inline]
+    pub fn least(&self) -> f64 {
+        self.least
+    }
+
     /// The place of the least measure; of equal ones each with the same chance, for one random number. `None` if there was
     /// no measure, or none that is a number.
     #[inline]

@@ -9,6 +9,7 @@
 
 mod adaptive;
 mod contest;
+mod counts;
 mod failover;
 pub(super) mod hash;
 mod hot_cold;

@@ -127,7 +127,7 @@ pub struct Sample {
 }
 
 /// The number of a chunk in a list, where it is put if it is not there. Those of neighbours mostly are the same.
-fn number<T: Clone>(chunks: &mut Vec<T>, chunk: &T, same: impl Fn(&T) -> bool) -> usize {
+pub fn number<T: Clone>(chunks: &mut Vec<T>, chunk: &T, same: impl Fn(&T) -> bool) -> usize {
     let last = chunks.len().saturating_sub(4);
     chunks[last..].iter().position(same).map_or_else(
         || {

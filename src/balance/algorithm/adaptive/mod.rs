@@ -27,8 +27,8 @@
 //! | [`fluid`] | the prediction |
 //! | [`scale`] | where idle lies, and how large a usual load is |
 //!
-//! Cost: a choice looks at all members up to [`LOOK_AT_ALL`]; beyond that at the best of 16, [`GROUPS`] groups of
-//! [`GROUP`] neighbours drawn by weight, as in [`panel`];
+//! Cost: a choice looks at all members up to [`LOOK_AT_ALL`]; beyond that at the best of 16, two groups of [`EIGHT`]
+//! neighbours drawn by weight, as in [`panel`];
 //! one number and two that change only with reports are read of each, no lock is taken, nothing allocated. A report
 //! costs one or two microseconds, under the engine's lock, whatever the farm's size. A member takes
 //! about 300 octets, and about 800 from its first report on.
@@ -62,9 +62,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use self::learner::Learner;
-use self::virtual_queue::{Drive, Slab};
-use super::super::gauge::Tally;
-use super::contest;
+use self::virtual_queue::{Drive, EIGHT, Queue, Slab, Terms};
+use super::contest::{self, Contest};
+use super::counts::Counts;
 use super::panel::LOOK_AT_ALL;
 use super::round_robin::RoundRobin;
 use super::sample::Alias;
@@ -78,10 +78,6 @@ pub const SPEC: AlgorithmSpec = AlgorithmSpec {
     sees_key: false,
     build: |params| Box::new(Adaptive::new(params)),
 };
-
-/// A choice in a larger farm looks at so many groups of so many members, who stand together in memory.
-const GROUPS: usize = 2;
-const GROUP: usize = 8;
 
 struct Adaptive {
     learner: Mutex<Learner>,
@@ -101,33 +97,19 @@ impl Adaptive {
 
 impl Algorithm for Adaptive {
     fn prepare(&self, candidates: &[Candidate]) -> Box<dyn Select> {
-        let (slab, mut places) = self.learner().enlist(candidates);
-        let dense = places.iter().max().map_or(0, |&last| last as usize + 1);
-        let mut rows: Vec<Option<Row>> = Vec::new();
-        rows.resize_with(dense, || None);
-        for (&place, candidate) in places.iter().zip(candidates) {
-            let (id, tally) = (candidate.id, candidate.gauge.tally().clone());
-            rows[place as usize] = Some(Row { id, tally });
-        }
+        let (slab, places) = self.learner().enlist(candidates);
         let weights = candidates.iter().map(|candidate| candidate.weight).collect::<Box<[f64]>>();
-        let alias = (weights.len() > LOOK_AT_ALL).then(|| {
-            let alias = Alias::new(weights.chunks(GROUP).map(|group| group.iter().sum()));
-            // The last group is filled up with those who stand in it.
-            let last = places.len() / GROUP * GROUP;
-            let rest = places[last..].to_vec();
-            let filled = places.iter().copied().chain(rest.iter().copied().cycle());
-            places = filled.take(places.len().next_multiple_of(GROUP)).collect();
-            alias
-        });
+        let large = weights.len() > LOOK_AT_ALL;
         let told = |candidate: &Candidate| candidate.gauge.reported().is_some();
         let silent = self.drive.known.load(Relaxed) == 0 && !candidates.iter().any(told);
         Box::new(Prepared {
             turns: silent.then(|| RoundRobin.prepare(candidates)),
-            places,
+            places: Places::new(&places),
+            ids: Ids::of(candidates),
+            counts: Counts::new(candidates),
+            alias: large.then(|| Alias::new(weights.chunks(EIGHT).map(|group| group.iter().sum()))),
             weights,
-            rows: rows.into(),
             slab,
-            alias,
             drive: Arc::clone(&self.drive),
         })
     }
@@ -137,21 +119,33 @@ impl Algorithm for Adaptive {
     }
 }
 
-/// What a choice needs of the chosen one alone.
-struct Row {
-    id: MemberId,
-    tally: Tally,
+/// Where the candidates' virtual queues stand, by groups of [`EIGHT`]; the last one is filled up with its first. None where
+/// they stand in the order of the candidates from the beginning on, as they mostly do.
+struct Places(Box<[[u32; EIGHT]]>);
+
+impl Places {
+    fn new(places: &[u32]) -> Self {
+        if places.iter().zip(0..).all(|(&place, due)| place == due) {
+            return Self(Box::default());
+        }
+        let group = |group: &[u32]| std::array::from_fn(|lane| *group.get(lane).unwrap_or(&group[0]));
+        Self(places.chunks(EIGHT).map(group).collect())
+    }
+
+    #[inline]
+    fn get(&self, index: usize) -> u32 {
+        self.0.get(index / EIGHT).map_or(index as u32, |group| group[index % EIGHT])
+    }
 }
 
 struct Prepared {
     /// For as long as nobody has reported.
     turns: Option<Box<dyn Select>>,
-    /// Where the candidates' virtual queues stand; in farms that are too large to be looked at as a whole, in full groups.
-    places: Box<[u32]>,
+    places: Places,
+    ids: Ids,
+    counts: Counts,
     /// The candidates' weights.
     weights: Box<[f64]>,
-    /// Candidates by the place of their queues.
-    rows: Box<[Option<Row>]>,
     slab: Arc<Slab>,
     /// Only for farms that are too large to be looked at as a whole: draws a group.
     alias: Option<Alias>,
@@ -159,53 +153,78 @@ struct Prepared {
 }
 
 impl Prepared {
-    #[inline]
-    fn row(&self, place: u32) -> Option<&Row> {
-        self.rows.get(place as usize)?.as_ref()
+    fn len(&self) -> usize {
+        self.weights.len()
     }
 
-    /// The least of some. Answers that others gave count: but they only make a member's measure greater, so it is enough
-    /// to look for them at the least one, and to compare anew if there are some.
+    /// How many candidates a group has.
     #[inline]
-    fn least(&self, places: &[u32], now: Moment, random: &mut dyn Random) -> Option<MemberId> {
-        let (knee, gain) = (self.drive.knee.get(), self.drive.gain.get());
+    fn size(&self, group: usize) -> usize {
+        (self.len() - group * EIGHT).min(EIGHT)
+    }
+
+    fn queue(&self, index: usize) -> Queue<'_> {
+        self.slab.queue(self.places.get(index))
+    }
+
+    /// Compares a group of candidates.
+    #[inline(always)]
+    fn look(&self, group: usize, terms: &Terms, contest: &mut Contest) {
+        let there = self.size(group);
+        if let Some(places) = self.places.0.get(group) {
+            for &place in &places[..there] {
+                let place = place as usize;
+                contest.enter(self.slab.group(place / EIGHT).measure(place % EIGHT, terms));
+            }
+            return;
+        }
+        let queues = self.slab.group(group);
+        for lane in 0..there {
+            contest.enter(queues.measure(lane, terms));
+        }
+    }
+
+    /// The least of some groups; `index` tells who it is, by its place among those that are compared. Answers that others
+    /// gave count: but they only make a member's measure greater, so it is enough to look for them at the least one, and to
+    /// compare anew if there are some.
+    #[inline(always)]
+    fn least(
+        &self,
+        groups: &[usize],
+        index: impl Fn(usize) -> usize,
+        now: Moment,
+        random: &mut dyn Random,
+    ) -> Option<MemberId> {
+        let terms = self.slab.terms(now, &self.drive);
         let mut looks = LOOK_AT_ALL;
         loop {
-            let mut contest = contest::Contest::new();
-            let mut loads = [0.0; contest::MOST];
-            for (load, &place) in loads.iter_mut().zip(places) {
-                let queue = self.slab.queue(place);
-                *load = queue.load(now, knee);
-                contest.enter(queue.measure_of(*load, gain));
+            let mut contest = Contest::new();
+            for &group in groups {
+                self.look(group, &terms, &mut contest);
             }
-            let winner = contest.winner(random)?;
-            let (place, load) = (places[winner], loads[winner]);
-            let row = self.row(place)?;
-            match self.slab.missed(place, row.tally.answers()) {
+            let least = contest.least();
+            let index = index(contest.winner(random)?);
+            let place = self.places.get(index);
+            match self.slab.missed(place, self.counts.answers(index)) {
                 Some(missed) if looks > 0 => {
                     looks -= 1;
-                    self.take_missed(place, missed, now, (knee, gain));
+                    // With one more it is what was compared.
+                    self.slab.answer(place, missed, least, &terms);
                 }
                 _ => {
-                    self.slab.answer_at(place, load, now, knee, gain);
-                    return Some(row.id);
+                    self.slab.answer(place, 1, least, &terms);
+                    return Some(self.ids.get(index));
                 }
             }
         }
     }
 
-    #[cold]
-    fn take_missed(&self, place: u32, missed: u64, now: Moment, (knee, gain): (f64, f64)) {
-        self.slab.answer(place, missed, now, knee, gain);
-    }
-
-    /// Every candidate, where its queue stands, and the load believed in, with all that others gave.
-    fn loads(&self, now: Moment) -> impl Iterator<Item = (MemberId, u32, f64)> {
+    /// Every candidate, where it is in their order, and the load believed in, with all that others gave.
+    fn loads(&self, now: Moment) -> impl Iterator<Item = (MemberId, usize, f64)> {
         let (knee, gain) = (self.drive.knee.get(), self.drive.gain.get());
-        self.places[..self.weights.len()].iter().filter_map(move |&place| {
-            let row = self.row(place)?;
-            let missed = self.slab.missed(place, row.tally.answers()).unwrap_or(0) as f64;
-            Some((row.id, place, self.slab.queue(place).load(now, knee) + missed * gain))
+        (0..self.len()).map(move |index| {
+            let missed = self.slab.missed(self.places.get(index), self.counts.answers(index)).unwrap_or(0);
+            (self.ids.get(index), index, self.queue(index).load(now, knee) + missed as f64 * gain)
         })
     }
 }
@@ -217,13 +236,16 @@ impl Select for Prepared {
         {
             return turns.select(pick, random);
         }
-        let Some(alias) = &self.alias else { return self.least(&self.places, pick.now, random) };
-        let mut drawn = [0; GROUPS * GROUP];
-        for room in drawn.chunks_exact_mut(GROUP) {
-            let first = alias.draw(random) * GROUP;
-            room.copy_from_slice(&self.places[first..first + GROUP]);
-        }
-        self.least(&drawn, pick.now, random)
+        let Some(alias) = &self.alias else {
+            let groups = &[0, 1, 2, 3][..self.len().div_ceil(EIGHT)];
+            return self.least(groups, |winner| winner, pick.now, random);
+        };
+        let drawn @ [one, other] = alias.draw_two(random);
+        let of_one = self.size(one);
+        let index = |winner: usize| {
+            if winner < of_one { one * EIGHT + winner } else { other * EIGHT + winner - of_one }
+        };
+        self.least(&drawn, index, pick.now, random)
     }
 
     fn rank(&self, pick: &Pick<'_>, random: &mut dyn Random, order: &mut Vec<MemberId>) {
@@ -235,20 +257,17 @@ impl Select for Prepared {
         let gain = self.drive.gain.get();
         let measured: Vec<(f64, MemberId)> = self
             .loads(pick.now)
-            .map(|(id, place, load)| (self.slab.queue(place).measure_of(load, gain), id))
+            .map(|(id, index, load)| (self.queue(index).measure_of(load, gain), id))
             .collect();
         contest::rank(&measured, |one| *one, random, order);
     }
 
     fn shares(&self) -> Vec<(MemberId, f64)> {
         // In the long run each gets what it can serve; while that is not known, what its weight says.
-        let capacity = |place: u32| self.slab.queue(place).capacity();
-        let candidates = self.places.iter().zip(&self.weights);
-        let known = candidates.clone().all(|(&place, _)| capacity(place) > 0.0);
-        let part = |place: u32, weight: f64| if known { capacity(place) } else { weight };
-        let parts = candidates
-            .filter_map(|(&place, &weight)| self.row(place).map(|row| (row.id, part(place, weight))));
-        contest::shares(parts)
+        let capacity = |index: usize| self.queue(index).capacity();
+        let known = (0..self.len()).all(|index| capacity(index) > 0.0);
+        let part = |index: usize| if known { capacity(index) } else { self.weights[index] };
+        contest::shares((0..self.len()).map(|index| (self.ids.get(index), part(index))))
     }
 
     fn fetch(&self, step: u32) -> u64 {
@@ -257,10 +276,10 @@ impl Select for Prepared {
         }
         let turns = || self.turns.as_ref().filter(|_| self.drive.known.load(Relaxed) == 0);
         match step {
-            1 => (self.places.len() + self.rows.len()) as u64,
+            1 => (self.places.0.len() + self.weights.len()) as u64,
             2 => {
-                let (place, turns) = (self.places.first(), self.turns.as_ref());
-                let own = self.slab.len() as u64 + u64::from(place.map_or(0, |place| *place));
+                let (place, turns) = (self.places.0.first(), self.turns.as_ref());
+                let own = self.slab.len() as u64 + u64::from(place.map_or(0, |group| group[0]));
                 self.drive.known.load(Relaxed) + own + turns.map_or(0, |turns| turns.fetch(1))
             }
             3 => turns().map_or_else(|| self.slab.fetch_queues(), |turns| turns.fetch(2)),
@@ -271,8 +290,8 @@ impl Select for Prepared {
     fn beliefs(&self, now: Moment) -> Vec<(MemberId, Belief)> {
         let gain = self.drive.gain.get();
         let (unit, idle) = (self.drive.unit.get(), self.drive.idle.get());
-        let belief = |(id, place, load): (MemberId, u32, f64)| {
-            let answers_a_second = self.slab.queue(place).capacity() / gain;
+        let belief = |(id, index, load): (MemberId, usize, f64)| {
+            let answers_a_second = self.queue(index).capacity() / gain;
             (id, Belief { load: idle + load * unit, answers_a_second })
         };
         self.loads(now).map(belief).collect()

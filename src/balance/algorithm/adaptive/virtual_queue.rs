@@ -2,18 +2,19 @@
 //!
 //! The load q that we believe in falls as the member works: at its capacity µ while q is above the knee c, more and
 //! more slowly below. In the coordinate x = q − c (above) or x = 4c·(1 − (c/q)^¼) (below) this is x' = −µ: a straight
-//! line in time, so the state between reports is one number. Below the knee q falls as q' = −µ·(q/c)^(5/4), nearly
+//! line in time, x = y − µt, so the state between reports is one number. Below the knee q falls as q' = −µ·(q/c)^(5/4), nearly
 //! exponentially; it never reaches 0, so idle members stay ordered by how long they have been idle. (The exponential
 //! itself would do as well; this one needs no transcendental function to be read.)
 //!
-//! The queues of a farm stand in one row ([`Slab`]), two to a cache line, for a choice in a large farm is the time that its
-//! sample takes to arrive from memory. What only the chosen one needs stands elsewhere.
+//! The queues of a farm stand in one row ([`Slab`]), eight to three lines of the cache, for a choice in a large farm is the
+//! time that its sample takes to arrive from memory. What only the chosen one needs stands elsewhere.
 //!
 //! Everything is an atomic on its own and changed by plain stores. A choice that reads while a report writes may see the
 //! numbers of two moments mixed; it then errs for this one answer by what happened in between. Of two answers to the
 //! same member in the same nanoseconds one may be missing in x; then `seen` misses it too, is behind the tally, and the
 //! next choice that would give this member takes it in.
 
+use std::array::from_fn;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::super::super::gauge::AtomicF64;
@@ -42,22 +43,50 @@ impl Default for Drive {
     }
 }
 
-/// See the module's head. Loads are in the farm's unit, time is in nanoseconds.
+/// Members whose queues stand together.
+pub const EIGHT: usize = 8;
+
+/// The virtual queues of eight members. See the module's head. Loads are in the farm's unit, time is in nanoseconds since
+/// the slab's epoch.
 #[derive(Debug)]
-#[repr(align(32))]
-pub struct VirtualQueue {
-    /// x at the moment `base`, with all answers since.
-    x: AtomicF64,
-    /// Nanoseconds since the epoch.
-    base: AtomicU64,
+#[repr(C, align(64))]
+pub struct Queues {
+    /// y, with all answers so far.
+    y: [AtomicF64; EIGHT],
     /// µ: what x loses in a nanosecond.
-    fall: AtomicF64,
+    fall: [AtomicF64; EIGHT],
     /// What q + g is multiplied by to be compared.
-    factor: AtomicF64,
+    factor: [AtomicF64; EIGHT],
+}
+
+impl Default for Queues {
+    /// Queues that stand still, until they are set.
+    fn default() -> Self {
+        let number = |value: f64| from_fn(|_| AtomicF64::new(value));
+        Self { y: number(0.0), fall: number(0.0), factor: number(1.0) }
+    }
+}
+
+impl Queues {
+    /// What is compared of one of them, if it gets one answer more.
+    #[inline(always)]
+    pub fn measure(&self, lane: usize, terms: &Terms) -> f64 {
+        let x = self.y[lane].get() - self.fall[lane].get() * terms.time;
+        (load_of(x, terms.knee) + terms.gain) * self.factor[lane].get()
+    }
+}
+
+/// What a choice compares by: when it is, as the slab counts, the knee, and the load of one answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    time: f64,
+    knee: f64,
+    gain: f64,
 }
 
 /// x of a load.
-pub fn x_of(load: f64, knee: f64) -> f64 {
+#[inline]
+fn x_of(load: f64, knee: f64) -> f64 {
     if load >= knee {
         load - knee
     } else {
@@ -69,93 +98,95 @@ pub fn x_of(load: f64, knee: f64) -> f64 {
 const LEAST: f64 = 1e-12;
 
 /// The load of an x. Without a branch: whether a member is busy cannot be foretold.
-#[inline]
-pub fn load_of(x: f64, knee: f64) -> f64 {
+#[inline(always)]
+fn load_of(x: f64, knee: f64) -> f64 {
     let below = if x < 0.0 { x } else { 0.0 };
     let root = 4.0 * knee / (4.0 * knee - below);
     let square = root * root;
     knee * square * square + (x - below)
 }
 
-impl VirtualQueue {
-    /// A queue that stands still, until it is set.
-    fn new() -> Self {
-        Self {
-            x: AtomicF64::new(0.0),
-            base: AtomicU64::new(0),
-            fall: AtomicF64::new(0.0),
-            factor: AtomicF64::new(1.0),
-        }
-    }
+/// One member's virtual queue.
+#[derive(Debug, Clone, Copy)]
+pub struct Queue<'a> {
+    slab: &'a Slab,
+    queues: &'a Queues,
+    lane: usize,
+}
 
-    fn copy(&self) -> Self {
-        Self {
-            x: AtomicF64::new(self.x.get()),
-            base: AtomicU64::new(self.base.load(Relaxed)),
-            fall: AtomicF64::new(self.fall.get()),
-            factor: AtomicF64::new(self.factor.get()),
-        }
-    }
-
+impl Queue<'_> {
     /// µ, a second; 0 while it is not known.
     pub fn capacity(&self) -> f64 {
-        self.fall.get() * 1e9
-    }
-
-    #[inline]
-    fn x(&self, now: Moment) -> f64 {
-        // A clock that jumps back stands still here. Signed, for that is one instruction.
-        let span = now.nanos().saturating_sub(self.base.load(Relaxed)) as i64 as f64;
-        self.x.get() - self.fall.get() * span
+        self.queues.fall[self.lane].get() * 1e9
     }
 
     /// The load believed in at `now`.
-    #[inline]
     pub fn load(&self, now: Moment, knee: f64) -> f64 {
-        load_of(self.x(now), knee)
+        let fallen = self.queues.fall[self.lane].get() * self.slab.time(now);
+        load_of(self.queues.y[self.lane].get() - fallen, knee)
     }
 
     /// What is compared, if it has `load` and gets one more answer.
-    #[inline]
     pub fn measure_of(&self, load: f64, gain: f64) -> f64 {
-        (load + gain) * self.factor.get()
+        (load + gain) * self.queues.factor[self.lane].get()
     }
 
-    /// Goes from where it is at `now` to `load`.
+    /// Has `load` at a time.
     #[inline]
-    fn rise_to(&self, load: f64, now: Moment, knee: f64) {
-        self.x.set(self.x.get() + (x_of(load, knee) - self.x(now)));
+    fn stand_at(&self, load: f64, time: f64, knee: f64) {
+        self.queues.y[self.lane].set(x_of(load, knee) + self.queues.fall[self.lane].get() * time);
     }
 }
+
+/// A clock that is set back by more than this, in nanoseconds, was set; by less, another thread had read it before.
+const SET_BACK: u64 = 1_000_000_000;
 
 /// The virtual queues of a farm, in the order of its learner's members.
 #[derive(Debug, Default)]
 pub struct Slab {
-    queues: Box<[VirtualQueue]>,
+    queues: Box<[Queues]>,
     /// The backends' tallies up to which answers are in the queues.
     seen: Box<[AtomicU64]>,
+    /// When the first of them was set, and when the last one: nanoseconds since the epoch.
+    first: AtomicU64,
+    last: AtomicU64,
 }
 
 impl Slab {
     /// Makes one anew: of each place, which one of `old` it was, if it was there.
-    pub fn from_old(old: &Self, places: impl Iterator<Item = Option<usize>> + Clone) -> Self {
-        let queue = |place: Option<usize>| {
-            place.and_then(|place| old.queues.get(place)).map_or_else(VirtualQueue::new, VirtualQueue::copy)
+    pub fn from_old(old: &Self, places: impl ExactSizeIterator<Item = Option<usize>> + Clone) -> Self {
+        let copy = |of: &AtomicU64| AtomicU64::new(of.load(Relaxed));
+        let new = Self {
+            queues: (0..places.len().div_ceil(EIGHT)).map(|_| Queues::default()).collect(),
+            seen: places
+                .clone()
+                .map(|before| {
+                    before.and_then(|before| old.seen.get(before)).map_or_else(AtomicU64::default, copy)
+                })
+                .collect(),
+            first: copy(&old.first),
+            last: copy(&old.last),
         };
-        let seen = |place: Option<usize>| {
-            AtomicU64::new(place.and_then(|place| old.seen.get(place)).map_or(0, |seen| seen.load(Relaxed)))
-        };
-        Self { queues: places.clone().map(queue).collect(), seen: places.map(seen).collect() }
+        for (place, before) in places.enumerate() {
+            if let Some(from) = before.and_then(|before| old.get(before)) {
+                let to = new.queue(place as u32);
+                to.queues.y[to.lane].set(from.queues.y[from.lane].get());
+                to.queues.fall[to.lane].set(from.queues.fall[from.lane].get());
+                to.queues.factor[to.lane].set(from.queues.factor[from.lane].get());
+            }
+        }
+        new
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.queues.len()
+        self.seen.len()
     }
 
     /// Reads all queues, to bring them into the cache: those of a farm that is looked at as a whole.
     pub fn fetch_queues(&self) -> u64 {
-        self.queues.iter().fold(0, |sum, queue| sum ^ queue.x.get().to_bits())
+        let lines = |queues: &Queues| [&queues.y[0], &queues.fall[0], &queues.factor[0]].map(AtomicF64::get);
+        self.queues.iter().flat_map(lines).fold(0, |sum, number| sum ^ number.to_bits())
     }
 
     /// The same with the tallies up to which answers are in them.
@@ -164,14 +195,34 @@ impl Slab {
     }
 
     /// The queue at this place, if there is one.
-    pub fn get(&self, place: usize) -> Option<&VirtualQueue> {
-        self.queues.get(place)
+    pub fn get(&self, place: usize) -> Option<Queue<'_>> {
+        (place < self.len()).then(|| self.queue(place as u32))
     }
 
     /// The queue at this place, which must be one.
     #[inline]
-    pub fn queue(&self, place: u32) -> &VirtualQueue {
-        &self.queues[place as usize]
+    pub fn queue(&self, place: u32) -> Queue<'_> {
+        Queue { slab: self, queues: &self.queues[place as usize / EIGHT], lane: place as usize % EIGHT }
+    }
+
+    /// The eight that stand together as the `group`-th of such.
+    #[inline]
+    pub fn group(&self, group: usize) -> &Queues {
+        &self.queues[group]
+    }
+
+    /// A moment as queues count it. A clock that jumps back stands still here.
+    #[inline]
+    fn time(&self, now: Moment) -> f64 {
+        let now = now.nanos().max(self.last.load(Relaxed));
+        // Signed, for that is one instruction.
+        now.saturating_sub(self.first.load(Relaxed)) as i64 as f64
+    }
+
+    /// What a choice at `now` compares by.
+    #[inline]
+    pub fn terms(&self, now: Moment, drive: &Drive) -> Terms {
+        Terms { time: self.time(now), knee: drive.knee.get(), gain: drive.gain.get() }
     }
 
     /// The tally up to which answers are in the load.
@@ -180,14 +231,36 @@ impl Slab {
     }
 
     /// Sets everything, at a report or when the farm's beliefs change. `rate`: µ, a second; `answers`: the tally that
-    /// `load` includes.
+    /// `load` includes. Called under the engine's lock.
     pub fn set(&self, place: usize, rate: f64, factor: f64, load: (f64, f64), answers: u64, now: Moment) {
-        let (queue, (load, knee)) = (&self.queues[place], load);
-        queue.base.store(now.nanos(), Relaxed);
-        queue.fall.set(rate * 1e-9);
-        queue.factor.set(factor);
-        queue.x.set(x_of(load, knee));
+        self.come_to(now.nanos());
+        let (queue, (load, knee)) = (self.queue(place as u32), load);
+        queue.queues.fall[queue.lane].set(rate * 1e-9);
+        queue.queues.factor[queue.lane].set(factor);
+        queue.stand_at(load, self.time(now), knee);
         self.seen[place].store(answers, Relaxed);
+    }
+
+    /// Time goes on, or back: then everybody stands where it stood.
+    fn come_to(&self, now: u64) {
+        if self.first.load(Relaxed) == 0 {
+            self.first.store(now, Relaxed);
+        }
+        let last = self.last.load(Relaxed);
+        let (first, back) = (self.first.load(Relaxed), last.saturating_sub(now));
+        if back > SET_BACK {
+            // The time that there is from the first moment on must not be less than none.
+            self.first.store(first.min(now), Relaxed);
+            let change = (last - first) as f64 - (now - first.min(now)) as f64;
+            for queues in &self.queues {
+                for (y, fall) in queues.y.iter().zip(&queues.fall) {
+                    y.set(y.get() - fall.get() * change);
+                }
+            }
+        }
+        if back == 0 || back > SET_BACK {
+            self.last.store(now, Relaxed);
+        }
     }
 
     /// Answers that others gave this backend (another farm, a sticky token) and that are not in the load yet. Behind by
@@ -198,20 +271,88 @@ impl Slab {
         (missed as i64 > 0).then_some(missed)
     }
 
-    /// Takes answers in, which are counted in the tally or about to be.
+    /// Takes answers in, which are counted in the tally or about to be, of a queue that measures so much with one more.
     #[inline]
-    pub fn answer(&self, place: u32, answers: u64, now: Moment, knee: f64, gain: f64) {
+    pub fn answer(&self, place: u32, answers: u64, measure: f64, terms: &Terms) {
         let seen = &self.seen[place as usize];
         seen.store(seen.load(Relaxed).wrapping_add(answers), Relaxed);
         let queue = self.queue(place);
-        queue.rise_to(queue.load(now, knee) + answers as f64 * gain, now, knee);
+        let (factor, more) = (queue.queues.factor[queue.lane].get(), answers.wrapping_sub(1) as i64 as f64);
+        let load = measure / factor;
+        // Unless it is beyond what numbers can say; then it stays where it is.
+        if load.is_finite() {
+            queue.stand_at(load + more * terms.gain, terms.time, terms.knee);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn at(millis: u64) -> Moment {
+        Moment::from_unix(Duration::from_millis(1_795_000_000_000 + millis))
     }
 
-    /// Takes one answer in, where the load at `now` is known.
-    #[inline]
-    pub fn answer_at(&self, place: u32, load: f64, now: Moment, knee: f64, gain: f64) {
-        let seen = &self.seen[place as usize];
-        seen.store(seen.load(Relaxed).wrapping_add(1), Relaxed);
-        self.queue(place).rise_to(load + gain, now, knee);
+    fn slab(count: usize) -> Slab {
+        Slab::from_old(&Slab::default(), vec![None; count].into_iter())
+    }
+
+    #[test]
+    fn work_is_done_as_time_goes_by_at_full_speed_above_the_knee() {
+        let slab = slab(1);
+        slab.set(0, 2.0, 1.0, (30.0, 4.0), 0, at(0));
+        let load = |millis| slab.queue(0).load(at(millis), 4.0);
+        for (millis, left) in [(0, 30.0), (1, 29.998), (500, 29.0), (10_000, 10.0), (13_000, 4.0)] {
+            assert!((load(millis) - left).abs() < 1e-9, "{left}: {}", load(millis));
+        }
+        // q' = -µ (q/c)^(5/4) below: (c/q)^(1/4) grows by µ/4c a second.
+        let root = 1.0 + 20.0 * 2.0 / 16.0;
+        assert!((load(33_000) - 4.0 / f64::powi(root, 4)).abs() < 1e-9, "{}", load(33_000));
+        assert!((slab.queue(0).capacity() - 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn an_answer_adds_to_the_load_whenever_it_comes() {
+        let (slab, drive) = (slab(2), Drive::default());
+        drive.knee.set(4.0);
+        for start in [30.0, 3.9, 0.01] {
+            slab.set(1, 2.0, 0.3, (start, 4.0), 0, at(0));
+            for millis in [700, 5_300, 60_000, 86_400_000] {
+                let load = || slab.queue(1).load(at(millis), 4.0);
+                let (before, terms) = (load(), slab.terms(at(millis), &drive));
+                slab.answer(1, 1, slab.group(0).measure(1, &terms), &terms);
+                assert!((load() - before - 1.0).abs() < 1e-6, "{start}, {millis}: {before} {}", load());
+                slab.answer(1, 3, slab.group(0).measure(1, &terms), &terms);
+                assert!((load() - before - 4.0).abs() < 1e-6, "{start}, {millis}: {before} {}", load());
+            }
+            assert_eq!((slab.missed(1, 16), slab.missed(1, 17), slab.missed(1, 15)), (None, Some(1), None));
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_moves_nobody() {
+        let slab = slab(2);
+        slab.set(0, 2.0, 1.0, (30.0, 4.0), 0, at(1_000_000));
+        let load = |place, millis| slab.queue(place).load(at(millis), 4.0);
+        assert_eq!(load(0, 1_000), 30.0, "it stands still");
+        slab.set(1, 2.0, 1.0, (20.0, 4.0), 0, at(1_000));
+        assert_eq!((load(0, 1_000).round(), load(1, 1_000).round()), (30.0, 20.0));
+        assert_eq!((load(0, 3_000).round(), load(1, 3_000).round()), (26.0, 16.0), "and goes on from there");
+        // Another thread has read the clock a little earlier.
+        slab.set(1, 2.0, 1.0, (20.0, 4.0), 0, at(900));
+        assert_eq!((load(0, 3_000).round(), load(1, 3_000).round()), (26.0, 16.0));
+    }
+
+    #[test]
+    fn whoever_stayed_is_what_it_was_wherever_it_stands() {
+        let before = slab(9);
+        (0..9).for_each(|place| before.set(place, 1.0, 1.0, (place as f64, 1.0), place as u64, at(0)));
+        let after = Slab::from_old(&before, vec![Some(8), None, Some(3)].into_iter());
+        let load = |place| after.queue(place).load(at(0), 1.0).round();
+        assert_eq!((after.len(), load(0), load(2), after.seen(0)), (3, 8.0, 3.0, 8));
+        assert!(after.get(3).is_none());
     }
 }
