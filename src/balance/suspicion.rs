@@ -1,11 +1,10 @@
 //! Suspicion: a member whose answers are followed by `again` fails, though nobody says so.
 //!
 //! Each member of a farm has a [`Ledger`]: how many answers gave it, and how many of these were followed, in each of the
-//! last seconds. Most farms are never asked for a second try, so ledgers are [kept](Ledgers) from a farm's first one on. What
-//! gave a member before that, in whatever farm, is taken to have been given just then: that is what there was in the window
-//! or more, so in the first ten seconds of a farm's second tries nobody is suspected for too little. If at least [`LEAST`] were followed within [`WINDOW`], and at least half of all that gave it, the
-//! query that finds this out leaves a word in the ledger and wakes the engine's sweeper; it takes no lock itself. The
-//! engine makes the member suspect for [`FIRST_SPAN`], doubling each time up to [`LONGEST_SPAN`]; one that was
+//! last seconds. Most farms are never asked for a second try, so ledgers are [kept](Ledgers) from a farm's first one on; what
+//! gave a member in the [`WINDOW`] before that is reckoned by what gave it since the farm is there, as if that had come
+//! evenly. If at least [`LEAST`] were followed within the window, and at least half of all that gave it, the query that
+//! finds this out leaves a word in the ledger and wakes the engine's sweeper; it takes no lock itself. The engine makes the member suspect for [`FIRST_SPAN`], doubling each time up to [`LONGEST_SPAN`]; one that was
 //! free of suspicion for as long as the longest starts anew. A suspect is not available, but only while at least half of the
 //! farm's weight remains without it: a fault of the proxy's own, or somebody who plays tricks, must not take a farm down.
 //!
@@ -196,21 +195,28 @@ impl Suspicion {
 }
 
 /// The ledgers of a farm's members, in their order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Ledgers {
     /// Whether anybody is suspected in this farm.
     wanted: bool,
     /// Answers of each member before these ledgers could have been kept; none if there were none of any.
     before: Box<[u64]>,
+    /// Since when they could have been.
+    since: Moment,
     kept: OnceLock<Box<[Ledger]>>,
 }
 
 impl Ledgers {
-    /// Of a farm in which members are suspected if `wanted`; not kept yet. `before`: answers that gave each one until now.
-    pub(super) fn new(wanted: bool, before: impl Iterator<Item = u64> + Clone) -> Self {
+    /// Of a farm in which nobody is suspected.
+    pub(super) fn none() -> Self {
+        Self::new(false, std::iter::empty(), Moment::ZERO)
+    }
+
+    /// Of a farm in which members are suspected if `wanted`; not kept yet. `before`: answers that gave each one until `now`.
+    pub(super) fn new(wanted: bool, before: impl Iterator<Item = u64> + Clone, now: Moment) -> Self {
         let some = wanted && before.clone().any(|answers| answers > 0);
         let before = if some { before.collect() } else { Box::default() };
-        Self { wanted, before, kept: OnceLock::new() }
+        Self { wanted, before, since: now, kept: OnceLock::new() }
     }
 
     /// All of them; none while none are kept.
@@ -218,13 +224,15 @@ impl Ledgers {
         self.kept.get().map_or(&[], |kept| kept)
     }
 
-    /// Keeps them from now on, if anybody is suspected here; `given` are the answers that gave each member until now.
+    /// Keeps them from `now` on, if anybody is suspected here; `given` are the answers that gave each member until then.
     fn keep(&self, given: impl Iterator<Item = u64>, now: Moment) -> &[Ledger] {
         if !self.wanted {
             return &[];
         }
         let before = self.before.iter().copied().chain(std::iter::repeat(0));
-        let begin = |(given, before): (u64, u64)| Ledger::begin(given.saturating_sub(before), now);
+        let part = (WINDOW.as_secs_f64() / now.seconds_since(self.since)).min(1.0);
+        let lately = |given: u64, before: u64| (given.saturating_sub(before) as f64 * part).ceil() as u64;
+        let begin = |(given, before)| Ledger::begin(lately(given, before), now);
         self.kept.get_or_init(|| given.zip(before).map(begin).collect())
     }
 }
@@ -329,7 +337,7 @@ mod tests {
 
     #[test]
     fn what_was_given_before_the_first_second_try_counts_for_the_window_then() {
-        let ledgers = Ledgers::new(true, [7, 0].into_iter());
+        let ledgers = Ledgers::new(true, [7, 0].into_iter(), at(0));
         assert!(ledgers.all().is_empty(), "nobody keeps what nobody asked for");
         let kept = ledgers.keep([10, 4].into_iter(), at(0));
         assert_eq!([kept[0].evidence(at(9_000)).given, kept[1].evidence(at(9_000)).given], [3, 4]);
@@ -338,12 +346,29 @@ mod tests {
         (0..2).for_each(|_| assert_eq!(kept[1].follow(at(100)), None));
         assert_eq!(kept[1].follow(at(100)), Some(Evidence { followed: 3, given: 4 }));
         assert!(std::ptr::eq(kept, ledgers.keep([99, 99].into_iter(), at(200))), "once, and then counted");
-        let busy = Ledgers::new(true, [0].into_iter());
+        let busy = Ledgers::new(true, [0].into_iter(), at(0));
         let kept = busy.keep([10].into_iter(), at(0));
         (0..3).for_each(|_| assert_eq!(kept[0].follow(at(100)), None));
         assert_eq!(kept[0].follow(at(10_900)), None);
         assert!((0..3).any(|_| kept[0].follow(at(11_000)).is_some()));
-        assert!(Ledgers::new(false, [0].into_iter()).keep([3].into_iter(), at(0)).is_empty());
+        assert!(Ledgers::new(false, [0].into_iter(), at(0)).keep([3].into_iter(), at(0)).is_empty());
+    }
+
+    #[test]
+    fn a_long_past_does_not_hide_a_member_that_fails_now() {
+        let ledgers = Ledgers::new(true, [0].into_iter(), at(0));
+        let busy = &ledgers.keep([360_000].into_iter(), at(3_600_000))[0];
+        assert_eq!(busy.evidence(at(3_600_000)).given, 1_000, "ten seconds of an hour");
+        let mut told = (0..1_000).map(|tenth| {
+            let now = at(3_600_000 + 10 * tenth);
+            busy.give(now);
+            busy.follow(now)
+        });
+        assert_eq!(
+            told.position(|told| told.is_some()),
+            Some(999),
+            "as soon as they are half of what was given"
+        );
     }
 
     #[test]

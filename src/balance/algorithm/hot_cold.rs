@@ -97,15 +97,16 @@ struct Prepared {
     limit: Arc<AtomicF64>,
 }
 
-/// Added to what a hot one has in flight, so that it comes after every cold one.
+/// What a hot one's measure begins at, so that it comes after every cold one.
 const HOT: f64 = 1e100;
 
-/// Cold ones by latency, then hot ones by what they have in flight. Without a branch: who is hot cannot be foretold.
+/// Cold ones by latency, then hot ones by what they have in flight.
 #[inline]
 fn measure(in_flight: f64, latency: f64, limit: f64) -> f64 {
     let cold = if latency.is_nan() { in_flight } else { latency };
-    let is_hot = f64::from(u8::from(in_flight > limit));
-    is_hot * (HOT + in_flight * 1e50) + (1.0 - is_hot) * cold
+    // Times, not plus: beside so great a number what is added is lost.
+    let hot = HOT * (1.0 + (in_flight - limit));
+    if in_flight > limit { hot } else { cold }
 }
 
 impl Select for Prepared {
@@ -147,5 +148,21 @@ impl Select for Prepared {
 
     fn fetch(&self, step: u32) -> u64 {
         self.panel.fetch(step)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cold_go_by_latency_and_the_hot_by_what_they_have_in_flight() {
+        let limit = 7.0;
+        let cold = [measure(7.0, 0.5, limit), measure(6.0, 1e9, limit), measure(-3.0, 2e9, limit)];
+        let hot = [measure(7.5, 0.1, limit), measure(8.0, 0.01, limit), measure(1e9, f64::NAN, limit)];
+        let all = [cold, hot].concat();
+        assert!(all.is_sorted_by(|one, next| one < next), "{all:?}");
+        assert!(measure(-7.0, 1.0, -8.0) < measure(-6.0, 1.0, -8.0), "in whatever unit loads come");
+        assert_eq!(measure(3.0, f64::NAN, f64::INFINITY), 3.0, "nobody is hot before the first reports");
     }
 }

@@ -14,6 +14,7 @@ use super::super::plan::{FarmPlan, MemberPlan, Plan, PlanError};
 use super::super::random::mix;
 use super::super::registration::enlist;
 use super::super::status::{Source, Stated};
+use super::super::suspicion::Ledgers;
 use super::super::update::Switch;
 use super::super::view::{Selectors, View, ViewSource};
 use super::registration::Registry;
@@ -193,7 +194,7 @@ impl Truth {
             }
         };
         let members: Vec<Place> = plan.members.iter().map(place).collect();
-        let trust = Trust::carry(&plan, &members, old.as_ref());
+        let trust = Trust::carry(&plan, &members, old.as_ref(), now);
         let (farm, algorithm, switch, switch_since, source, not_finite) = match old {
             Some(old) => {
                 let algorithm = if same_rule { old.algorithm } else { (plan.algorithm.build)(&plan.params) };
@@ -293,7 +294,7 @@ fn empty_view() -> View {
         standing: Box::default(),
         by_name: Arc::default(),
         rendezvous: Arc::default(),
-        ledgers: Arc::default(),
+        ledgers: Arc::new(Ledgers::none()),
         salt: 0,
         backup: None,
     }

@@ -37,7 +37,12 @@ pub(super) struct Trust {
 
 impl Trust {
     /// For a farm of this plan; what was known of members of the same name is kept.
-    pub(super) fn carry(plan: &FarmPlan, members: &[super::Place], old: Option<&FarmTruth>) -> Self {
+    pub(super) fn carry(
+        plan: &FarmPlan,
+        members: &[super::Place],
+        old: Option<&FarmTruth>,
+        now: Moment,
+    ) -> Self {
         let names = plan.members.iter().map(|member| member.backend.as_str());
         let begun = hash_key(0, plan.name.as_str().as_bytes());
         let salt = names.clone().fold(begun, |salt, name| hash_key(salt, name.as_bytes()));
@@ -46,8 +51,8 @@ impl Trust {
 
         let same = |old: &&FarmTruth| old.trust.salt == salt && old.plan.suspicion == plan.suspicion;
         let kept = old.filter(same).map(|old| Arc::clone(&old.trust.ledgers));
-        let begun =
-            || Arc::new(Ledgers::new(plan.suspicion, members.iter().map(|place| place.gauge.answers())));
+        let answers = members.iter().map(|place| place.gauge.answers());
+        let begun = || Arc::new(Ledgers::new(plan.suspicion, answers, now));
         let mut trust = Self {
             by_name: by_name.iter().map(|&(_, place)| place).collect(),
             rendezvous: Arc::default(),
