@@ -17,10 +17,11 @@
 //! it is raised ([`RAISE`], by simulations of queues alone and shared with other balancers).
 
 use super::super::super::late::{Blank, Late};
+use super::capacity::{MODES, USUAL_UTILIZATION, rate_in, shared_rate};
 use super::delay::{DELAYS, Expected, STEADY};
 use super::fluid;
 use super::gain::{GAINS, likely_gain};
-use super::member::{Interval, Member, Sums, WINDOWS};
+use super::member::{Interval, Member, Sums};
 
 /// Knees, in units.
 pub const KNEES: [f64; 2] = [0.25, 1.0];
@@ -33,33 +34,18 @@ const MOST_ERROR: f64 = 100.0;
 /// A knee is left when it is so much less likely than the best one.
 const UNLIKELY: f64 = 0.2;
 
-/// Whose capacity: the farm's by weight, the member's own over one of the windows, or as it says itself.
-const MODES: usize = 2 + WINDOWS.len();
-/// The mode that takes members at their word.
-const TOLD: usize = MODES - 1;
 /// All members as fast as their weights say.
 const ALIKE: [f64; MODES] = [1.0, 0.0, 0.0, 0.0, 0.0];
-/// The window over which the farm's capacity is pooled.
-pub const POOLED: usize = 1;
 /// How likely each mode is before anything is known: members are alike, or at least stay as they are.
 const MODE_PRIOR: [f64; MODES] = [1.0, 0.03, 0.2, 1.0, 0.1];
 /// As [`CANDOUR`], for modes.
 const MODE_CANDOUR: f64 = 0.5;
 /// A member's own capacity is nonsense at first; only the last of so many parts of the predictions count.
 const MODE_RECENT: f64 = 3.0;
-/// Belief that a member is as fast as the rest, in arrivals, in reports, and in reports that find it busy: capacity is
-/// work over busy time, so how well it is known depends on how often the member was seen to be busy.
-const PRIOR: (f64, f64, f64) = (16.0, 4.0, 2.0);
 /// A farm that is busy for a smaller part of its time is nearly idle. There capacities matter little to response times, but
 /// decide among idle members, so that whoever looks fastest by chance would get most. So members are alike there,
 /// unless it is so many times likelier that they are not.
 const NEARLY_IDLE: (f64, f64) = (0.2, 100.0);
-/// Own capacities lie within this factor of the farm's.
-const MOST_APART: f64 = 16.0;
-/// Part of its time that a farm is busy, at the least and the most: bounds capacities while little is known.
-const UTILIZATION: (f64, f64) = (0.02, 2.0);
-/// What utilization is taken to be before it is known.
-pub const USUAL_UTILIZATION: f64 = 0.8;
 /// The gain is raised by 1.2 where intervals are short, by up to 1.7 where they hold 12 arrivals and more.
 const RAISE: (f64, f64, f64) = (1.2, 0.5, 12.0);
 
@@ -150,6 +136,35 @@ impl Bank {
     /// The load of one arrival that drives, in units.
     pub fn gain(&self) -> f64 {
         self.gain
+    }
+
+    /// The gain that predicts best.
+    pub fn plain_gain(&self) -> f64 {
+        if self.fixed.is_some() { self.gain } else { self.gain / self.raise() }
+    }
+
+    /// Whether requests are taken to come later than their answers, so that a virtual queue is not what is in a member.
+    pub fn is_late(&self) -> bool {
+        self.delay > 0
+    }
+
+    /// Arrivals that took effect, by the delay that drives.
+    pub fn took_effect(&self, interval: &Interval) -> f64 {
+        interval.arrivals[self.delay]
+    }
+
+    /// What a member's load becomes within `span` seconds, if so many arrivals come a second.
+    pub fn goes_on(&self, member: &Member, pool: &Sums, load: f64, arrivals: f64, span: f64) -> f64 {
+        let rate = self.rate(member, pool);
+        if rate <= 0.0 {
+            return load;
+        }
+        fluid::after(load, self.plain_gain() * arrivals.max(0.0), rate, KNEES[self.knee], span)
+    }
+
+    /// The time in which a member could do what lies below the knee, in seconds; infinite while that is not known.
+    pub fn relaxation(&self, member: &Member, pool: &Sums) -> f64 {
+        KNEES[self.knee] / self.rate(member, pool)
     }
 
     /// The capacity of a member that drives, in units a second; 0 while nothing is known.
@@ -346,32 +361,6 @@ pub const TINY: f64 = 1e-12;
 
 fn least_of(errors: &[f64]) -> f64 {
     errors.iter().copied().fold(f64::INFINITY, f64::min).max(TINY)
-}
-
-/// The capacity of a member of weight 1, in units a second; 0 while nothing is known.
-fn shared_rate(pool: &Sums, delay: usize, knee: usize, gain: f64) -> f64 {
-    if pool.span <= 0.0 || pool.busy[knee] <= 0.0 {
-        return 0.0;
-    }
-    let inflow = gain * pool.arrivals[delay].max(0.0) / pool.span;
-    let prior = PRIOR.1 * pool.span / pool.intervals;
-    let rate = (pool.departed(gain, delay) + prior * inflow) / (pool.busy[knee] + prior * USUAL_UTILIZATION);
-    rate.clamp(inflow / UTILIZATION.1, inflow / UTILIZATION.0).max(1e-9)
-}
-
-/// A member's capacity as one mode sees it, given the farm's for its weight.
-fn rate_in(mode: usize, member: &Member, shared: f64, delay: usize, knee: usize, gain: f64) -> f64 {
-    let rate = match mode {
-        0 => return shared,
-        TOLD => shared * member.told_speed,
-        _ => {
-            let sums = &member.sums[mode - 1];
-            let busy = PRIOR.2 * shared * sums.span / sums.intervals.max(1.0);
-            let prior = (PRIOR.0.max(PRIOR.1 * member.arrivals_a_report()) * gain).max(busy);
-            (sums.departed(gain, delay) + prior) / (sums.busy[knee] + prior / shared)
-        }
-    };
-    rate.clamp(shared / MOST_APART, shared * MOST_APART)
 }
 
 #[cfg(test)]

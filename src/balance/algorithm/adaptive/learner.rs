@@ -8,12 +8,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::super::super::late::Late;
 use super::super::super::moment::Moment;
 use super::super::{Candidate, Observation, Params};
-use super::bank::{Bank, POOLED};
+use super::bank::Bank;
+use super::capacity::POOLED;
+use super::crowd::{Crowd, Seen};
 use super::member::{Interval, Last, Member, Sums};
 use super::pace::Pace;
 use super::scale::{MOST, Scale, idle_of};
+use super::smooth::{Readings, Smoothing};
 use super::virtual_queue::{Drive, Slab};
 
 /// What a farm has learned.
@@ -29,9 +33,10 @@ pub struct Learner {
     pool: Sums,
     pace: Pace,
     bank: Bank,
+    crowd: Late<Crowd>,
     scale: Scale,
-    /// Averaging that senders do, in seconds.
-    smoothing: Option<f64>,
+    /// Averaging that senders do.
+    smoothing: Option<Smoothing>,
     /// Requests that one answer brings, where backends count them: requests, answers.
     counted: Option<(f64, f64)>,
     /// When the first report came, and the answers given by then; answers a second since, at weight 1.
@@ -68,6 +73,7 @@ impl Learner {
         let fixed = params.answer_load.filter(|gain| gain.is_finite() && *gain > 0.0);
         let bank = Bank::new(fixed).caching(params.ttl.as_secs_f64());
         drive.gain.set(bank.gain());
+        let smoothing = params.load_smoothing.map(|span| span.as_secs_f64()).filter(|span| *span > 0.0);
         Self {
             members: Vec::new(),
             by_seed: HashMap::new(),
@@ -76,8 +82,9 @@ impl Learner {
             pool: Sums::default(),
             pace: Pace::NONE,
             bank,
+            crowd: Late::default(),
             scale: Scale::default(),
-            smoothing: params.load_smoothing.map(|span| span.as_secs_f64()).filter(|span| *span > 0.0),
+            smoothing: smoothing.map(Smoothing::new),
             counted: None,
             start: None,
             answer_rate: 0.0,
@@ -194,7 +201,7 @@ impl Learner {
             return;
         };
         let span = now.seconds_since(last.at);
-        let Some(load) = self.unsmooth(told, &last, span) else { return };
+        let Some(load) = self.unsmooth(index, told, now) else { return };
         let given = report.answers.saturating_sub(last.answers) as f64;
         self.members[index].least.see(load, given);
         self.see_scale(load, now);
@@ -202,14 +209,22 @@ impl Learner {
         // The unit may just have moved.
         let last = self.members[index].last.unwrap_or(last);
         let arrivals = self.arrivals(&last, report);
+        let since = match (&self.smoothing, arrivals) {
+            (Some(_), Some(arrivals)) => (0.5 * arrivals, 0.5 * span),
+            _ => (0.0, 0.0),
+        };
+        // From the moment that the load before is of to the one that this load is of.
+        let between = span + last.since.1 - since.1;
         let interval = arrivals
-            .filter(|_| span > 0.0 && span <= LONGEST)
-            .map(|arrivals| self.members[index].take_effect(arrivals, span))
-            .map(|arrivals| Interval { before: last.load, after: load, arrivals, span });
+            .map(|arrivals| arrivals + last.since.0 - since.0)
+            .filter(|_| span > 0.0 && between > 0.0 && span <= LONGEST)
+            .map(|arrivals| self.members[index].take_effect(arrivals, between))
+            .map(|arrivals| Interval { before: last.load, after: load, arrivals, span: between });
         let mut changed = false;
         match interval {
             Some(interval) => {
                 changed = self.judge(index, &interval);
+                self.see_crowd(index, &interval, now);
                 self.members[index].take(&interval, POOLED, &mut self.pool);
                 self.take_pace(index, report);
                 let usual = self.members[index].arrivals_a_report();
@@ -218,10 +233,12 @@ impl Learner {
             None => self.members[index].interval = None,
         }
         let counter = report.counter.or(last.counter);
-        self.members[index].last = Some(Last { told, load, at: now, answers: report.answers, counter });
+        let last = Last { load, at: now, since, answers: report.answers, counter };
+        self.members[index].last = Some(last);
         if changed {
             self.steer(now);
         }
+        let load = self.load_at_report(&self.members[index], &last);
         let to_come = self.bank.to_come(&self.members[index]);
         self.put(index, load * self.bank.stays() + to_come, report.answers, now);
     }
@@ -234,7 +251,9 @@ impl Learner {
         self.see_scale(told, report.now);
         let load = self.scale.normal(told);
         let (at, answers, counter) = (report.now, report.answers, report.counter);
-        self.members[index].last = Some(Last { told, load, at, answers, counter });
+        self.members[index].last = Some(Last { load, at, since: (0.0, 0.0), answers, counter });
+        let readings = || Box::new(Readings::new(told, at));
+        self.members[index].readings = self.smoothing.is_some().then(readings);
         let known = self.drive.known.fetch_add(1, Relaxed) + 1;
         self.put(index, load, report.answers, report.now);
         if known.is_power_of_two() {
@@ -264,14 +283,11 @@ impl Learner {
         }
     }
 
-    /// The load that the sender averaged; `None` if the time since the last report is too short to tell.
-    fn unsmooth(&self, told: f64, last: &Last, span: f64) -> Option<f64> {
-        let Some(smoothing) = self.smoothing else { return Some(told) };
-        if span < smoothing / 256.0 {
-            return None;
-        }
-        let kept = (-span / smoothing).exp();
-        Some((told - last.told * kept) / (1.0 - kept)).filter(|load| load.is_finite())
+    /// The load; where the sender averages, its mean since the last report, or `None` if the time is too short to tell.
+    fn unsmooth(&mut self, index: usize, told: f64, now: Moment) -> Option<f64> {
+        let Some(smoothing) = &mut self.smoothing else { return Some(told) };
+        let readings = self.members[index].readings.get_or_insert_with(|| Box::new(Readings::new(told, now)));
+        smoothing.read(readings, told, now)
     }
 
     /// Requests or answers since the last report; `None` if a counter fell, because the backend was restarted, or
@@ -310,6 +326,9 @@ impl Learner {
         let factor = 2f64.powi(-powers);
         let loads: Vec<f64> = self.loads(now).map(|load| load * factor).collect();
         self.bank.rescale(powers);
+        if !self.crowd.is_blank() {
+            self.crowd.rescale(powers);
+        }
         self.members.iter_mut().for_each(|member| member.rescale(powers));
         self.pool.rescale(powers);
         if self.bank.is_new() {

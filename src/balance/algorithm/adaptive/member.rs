@@ -15,6 +15,7 @@ use super::bank::{KNEES, moved};
 use super::delay::DELAYS;
 use super::pace::Pace;
 use super::scale::Least;
+use super::smooth::Readings;
 
 /// Windows: arrivals and reports that each holds at least, the shortest first.
 pub const WINDOWS: [(f64, f64); 3] = [(64.0, 6.0), (256.0, 24.0), (1024.0, 96.0)];
@@ -109,6 +110,8 @@ pub struct Told {
     pub pace: Pace,
     /// Its capacity by its pace, as a multiple of what its weight says; 1 while that is not known.
     pub told_speed: f64,
+    /// Where it is read what it was before its sender averaged it, if it does.
+    pub readings: Option<Box<Readings>>,
     /// Arrivals from report to report, averaged.
     arrivals_a_report: f64,
     /// Intervals taken in so far.
@@ -127,6 +130,7 @@ impl Blank for Told {
             sums: [Sums::NONE; WINDOWS.len()],
             pace: Pace::NONE,
             told_speed: 1.0,
+            readings: None,
             arrivals_a_report: 0.0,
             intervals: 0,
             pending: [0.0; DELAYS.len()],
@@ -153,11 +157,11 @@ impl DerefMut for Member {
 /// A member's last report.
 #[derive(Debug, Clone, Copy)]
 pub struct Last {
-    /// Load as it was told.
-    pub told: f64,
-    /// Load without smoothing, in units above idle.
+    /// Load, or where it is averaged its mean since the report before, in units above idle.
     pub load: f64,
     pub at: Moment,
+    /// Arrivals from the moment that `load` is of to `at`, and seconds: 0, or where it is a mean half of those it is of.
+    pub since: (f64, f64),
     /// The backend's tally.
     pub answers: u64,
     /// Its own count of requests.

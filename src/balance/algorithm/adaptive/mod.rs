@@ -4,14 +4,16 @@
 //! the farm's formula: a report sets it, an answer adds g to it, and in between it falls as the member works: at the
 //! member's capacity µ while q is above a knee c (the load at which all its workers are busy), more slowly below. The
 //! choice is the least **(c/µ) · ((q + g)/c)³**: the service time, times a steep price for crowding (the price is C3's
-//! idea, Suresh et al., NSDI 2015; the fluid that q follows is that of Tipper and Sundareshan, IEEE JSAC 8(9), 1990).
+//! idea, Suresh et al., NSDI 2015; the fluid that q follows is that of Tipper and Sundareshan, IEEE JSAC 8(9), 1990). Crowding
+//! has a price only where all workers are busy: while reports are fresh enough to tell that some are free, the service time
+//! decides, and loads count an eighth ([`crowd`]).
 //!
 //! Nothing of this is configured. c, g, µ and how late the requests of an answer come are learned from reports alone, by
 //! a bank of hypotheses: each predicts every report from the one before it, and those that predict well drive. So
 //! bursts behind one answer, answers that are cached for a time, other Athenas that use the same members, several
 //! workers, unequal machines and machines whose speed drifts are found out without being told, in whatever unit and
 //! with whatever offset loads come. `answer_load` fixes g; a reported counter `n` of requests taken tells how many
-//! requests an answer brings; `load_smoothing` takes out an average that the sender makes first; the farm's `ttl` says how
+//! requests an answer brings; `load_smoothing` takes out an average that the sender makes first ([`smooth`]); the farm's `ttl` says how
 //! late requests may come. Members that report `q` and `u`, as ORCA has them, say how fast they are: a hypothesis too, and
 //! what finds changes of speed where reports are rare and loads small.
 //!
@@ -20,11 +22,14 @@
 //! | [`virtual_queue`] | q between reports: what choices read and move |
 //! | [`learner`] | what happens when a report comes |
 //! | [`bank`] | the hypotheses |
+//! | [`crowd`] | up to which load members have free workers |
 //! | [`gain`] | the load of one arrival |
 //! | [`delay`] | how late requests may come |
-//! | [`member`] | what is known of one member, above all its capacity |
+//! | [`member`] | what is known of one member |
+//! | [`capacity`] | how fast it works |
 //! | [`pace`] | how fast a member says it is |
 //! | [`fluid`] | the prediction |
+//! | [`smooth`] | what loads were before senders averaged them |
 //! | [`scale`] | where idle lies, and how large a usual load is |
 //!
 //! Cost: a choice looks at all members up to [`LOOK_AT_ALL`]; beyond that at the best of 16, two groups of [`EIGHT`]
@@ -46,6 +51,8 @@
 //! everybody gets his share. Not when: reports' numbers mean nothing otherwise; then `round-robin` does better.
 
 mod bank;
+mod capacity;
+mod crowd;
 mod delay;
 mod fluid;
 mod gain;
@@ -53,6 +60,7 @@ mod learner;
 mod member;
 mod pace;
 mod scale;
+mod smooth;
 mod virtual_queue;
 
 #[cfg(test)]
@@ -254,10 +262,10 @@ impl Select for Prepared {
         {
             return turns.rank(pick, random, order);
         }
-        let gain = self.drive.gain.get();
+        let (gain, free) = (self.drive.gain.get(), self.drive.free.get());
         let measured: Vec<(f64, MemberId)> = self
             .loads(pick.now)
-            .map(|(id, index, load)| (self.queue(index).measure_of(load, gain), id))
+            .map(|(id, index, load)| (self.queue(index).measure_of(load, gain, free), id))
             .collect();
         contest::rank(&measured, |one| *one, random, order);
     }

@@ -254,6 +254,99 @@ fn unequal_machines_are_found_out() {
     assert!(shares[2].1 > 0.33, "{shares:?}");
 }
 
+/// Machines with eight workers each that report as often as `every` seconds, at half of their capacity: the part of the
+/// requests that the two fast ones of four get in the second half of the time.
+fn given_to_the_fast(every: f64) -> f64 {
+    let mut stage = Stage::new(&[1.0; 4], Params::default());
+    let services: [f64; 4] = [12.0, 12.0, 6.0, 6.0];
+    let rate = 0.5 * services.iter().map(|service| 8.0 / service).sum::<f64>();
+    // When requests are done, and when each member reports next.
+    let mut inside: Vec<Vec<f64>> = vec![Vec::new(); services.len()];
+    let mut due: Vec<f64> = (0..services.len()).map(|place| every * place as f64 / 4.0).collect();
+    let (mut fast, mut all) = (0.0, 0.0);
+    let mut arrival = 0.0;
+    while stage.now < 4000.0 {
+        let (place, next) =
+            due.iter().copied().enumerate().min_by(|one, other| one.1.total_cmp(&other.1)).unwrap();
+        stage.now = f64::min(next, arrival);
+        inside.iter_mut().for_each(|inside| inside.retain(|done| *done > stage.now));
+        if next <= arrival {
+            stage.report(place, inside[place].len() as f64);
+            due[place] += every;
+            continue;
+        }
+        let mut exponential = || -(1.0 - stage.random.unit()).ln();
+        arrival += exponential() / rate;
+        let work = exponential();
+        let chosen = stage.choose();
+        // Whoever is full serves the request when the first of the last eight is done.
+        let mut free = inside[chosen].clone();
+        free.sort_by(|one, other| other.total_cmp(one));
+        let start = free.get(7).copied().unwrap_or(stage.now);
+        inside[chosen].push(start + work * services[chosen]);
+        if stage.now > 2000.0 {
+            all += 1.0;
+            fast += f64::from(u8::from(chosen >= 2));
+        }
+    }
+    fast / all
+}
+
+#[test]
+fn slow_machines_are_left_alone_as_long_as_fast_ones_have_free_workers() {
+    let fresh = given_to_the_fast(0.2);
+    assert!(fresh > 0.85, "{fresh}");
+    // Who does not know how many requests are in a member cannot fill it up.
+    let old = given_to_the_fast(50.0);
+    assert!((0.55..0.75).contains(&old), "{old}");
+}
+
+/// Machines of one worker that average their queue over 60 and report every `every` seconds: the squares of how far what
+/// is believed right after a report is from the queue, and of how far the mean since the report before is.
+fn error_after_a_report(every: f64) -> [f64; 2] {
+    let smoothing = Some(Duration::from_secs(60));
+    let mut stage = Stage::new(&[1.0; 4], Params { load_smoothing: smoothing, ..Params::default() });
+    let mut done: Vec<std::collections::VecDeque<f64>> = vec![Default::default(); 4];
+    let (mut told, mut means) = ([0.0; 4], [0.0; 4]);
+    let mut errors = [0.0; 2];
+    let step = 0.02;
+    let steps = (every / step) as usize;
+    for turn in 0..200_000 {
+        stage.now += step;
+        if stage.random.unit() < 0.8 * 4.0 * step {
+            let chosen = stage.choose();
+            let work = -(1.0 - stage.random.unit()).ln();
+            let start = done[chosen].back().copied().unwrap_or(0.0).max(stage.now);
+            done[chosen].push_back(start + work);
+        }
+        for place in 0..4 {
+            while done[place].front().is_some_and(|done| *done <= stage.now) {
+                done[place].pop_front();
+            }
+            let queue = done[place].len() as f64;
+            told[place] = queue + (told[place] - queue) * (-step / 60.0f64).exp();
+            means[place] += queue / steps as f64;
+            if (turn + place * steps / 4).is_multiple_of(steps) {
+                stage.report(place, told[place]);
+                if turn > 50_000 {
+                    errors[0] += (stage.beliefs()[place].load - queue).powi(2);
+                    errors[1] += (means[place] - queue).powi(2);
+                }
+                means[place] = 0.0;
+            }
+        }
+    }
+    errors
+}
+
+#[test]
+fn of_averaged_loads_what_was_before_is_taken_out() {
+    let [believed, mean] = error_after_a_report(0.1);
+    assert!(believed < 1.1 * mean, "every report counts: {believed} {mean}");
+    let [believed, mean] = error_after_a_report(2.0);
+    assert!(believed < 0.95 * mean, "what came since the middle of the time counts: {believed} {mean}");
+}
+
 #[test]
 fn the_unit_of_loads_makes_no_difference() {
     let believed = |unit: f64, offset: f64| {

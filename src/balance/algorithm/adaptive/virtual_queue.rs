@@ -27,6 +27,8 @@ pub struct Drive {
     pub knee: AtomicF64,
     /// g, the load of one answer, in the farm's unit of load.
     pub gain: AtomicF64,
+    /// The load up to which workers can be counted on to be free, in the farm's unit of load.
+    pub free: AtomicF64,
     /// The unit, in that of the formula.
     pub unit: AtomicF64,
     /// The load of an idle member, in the formula's unit.
@@ -38,8 +40,9 @@ pub struct Drive {
 impl Default for Drive {
     fn default() -> Self {
         let one = || AtomicF64::new(1.0);
-        let (idle, known) = (AtomicF64::new(0.0), AtomicU64::new(0));
-        Self { knee: one(), gain: one(), unit: one(), idle, known }
+        let zero = || AtomicF64::new(0.0);
+        let (idle, free, known) = (zero(), zero(), AtomicU64::new(0));
+        Self { knee: one(), gain: one(), unit: one(), free, idle, known }
     }
 }
 
@@ -72,16 +75,18 @@ impl Queues {
     #[inline(always)]
     pub fn measure(&self, lane: usize, terms: &Terms) -> f64 {
         let x = self.y[lane].get() - self.fall[lane].get() * terms.time;
-        (load_of(x, terms.knee) + terms.gain) * self.factor[lane].get()
+        price(load_of(x, terms.knee) + terms.gain, terms.free) * self.factor[lane].get()
     }
 }
 
-/// What a choice compares by: when it is, as the slab counts, the knee, and the load of one answer.
+/// What a choice compares by: when it is, as the slab counts, the knee, the load of one answer, and the load up to which
+/// workers are free.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms {
     time: f64,
     knee: f64,
     gain: f64,
+    free: f64,
 }
 
 /// x of a load.
@@ -96,6 +101,22 @@ fn x_of(load: f64, knee: f64) -> f64 {
 
 /// Loads below this part of the knee are told apart no more.
 const LEAST: f64 = 1e-12;
+
+/// How much a load counts while workers are free, compared to one beyond. Not less, so that a small difference in
+/// speed, which may be chance, does not decide between an idle member and a full one.
+const EASE: f64 = 0.125;
+
+/// What a load counts, if workers are free up to `free`: below, loads hardly matter. Without a branch.
+#[inline(always)]
+fn price(load: f64, free: f64) -> f64 {
+    load.max(free + (load - free) * EASE)
+}
+
+/// The load of a price.
+#[inline]
+fn load_at(price: f64, free: f64) -> f64 {
+    price.min(free + (price - free) * (1.0 / EASE))
+}
 
 /// The load of an x. Without a branch: whether a member is busy cannot be foretold.
 #[inline(always)]
@@ -127,8 +148,8 @@ impl Queue<'_> {
     }
 
     /// What is compared, if it has `load` and gets one more answer.
-    pub fn measure_of(&self, load: f64, gain: f64) -> f64 {
-        (load + gain) * self.queues.factor[self.lane].get()
+    pub fn measure_of(&self, load: f64, gain: f64, free: f64) -> f64 {
+        price(load + gain, free) * self.queues.factor[self.lane].get()
     }
 
     /// Has `load` at a time.
@@ -222,7 +243,7 @@ impl Slab {
     /// What a choice at `now` compares by.
     #[inline]
     pub fn terms(&self, now: Moment, drive: &Drive) -> Terms {
-        Terms { time: self.time(now), knee: drive.knee.get(), gain: drive.gain.get() }
+        Terms { time: self.time(now), knee: drive.knee.get(), gain: drive.gain.get(), free: drive.free.get() }
     }
 
     /// The tally up to which answers are in the load.
@@ -278,7 +299,7 @@ impl Slab {
         seen.store(seen.load(Relaxed).wrapping_add(answers), Relaxed);
         let queue = self.queue(place);
         let (factor, more) = (queue.queues.factor[queue.lane].get(), answers.wrapping_sub(1) as i64 as f64);
-        let load = measure / factor;
+        let load = load_at(measure / factor, terms.free);
         // Unless it is beyond what numbers can say; then it stays where it is.
         if load.is_finite() {
             queue.stand_at(load + more * terms.gain, terms.time, terms.knee);

@@ -1,7 +1,7 @@
 //! What members are together: the sums that the farm's capacity and its pace follow from.
 
 use super::super::super::Observation;
-use super::super::bank::POOLED;
+use super::super::capacity::POOLED;
 use super::super::member::{Sums, weighted};
 use super::super::pace::Pace;
 use super::Learner;

@@ -1,9 +1,9 @@
 //! From what was learned to what choices read: intervals judged, the driving hypothesis, each member's virtual queue set.
 
 use super::super::super::super::moment::Moment;
-use super::super::bank::USUAL_UTILIZATION;
-use super::super::member::Interval;
-use super::{Learner, MOST_TOGETHER, STEEPNESS, STEP, WORTH};
+use super::super::capacity::USUAL_UTILIZATION;
+use super::super::member::{Interval, Last, Member};
+use super::{Learner, MOST_TOGETHER, STEEPNESS, STEP, Seen, WORTH};
 
 impl Learner {
     /// Shows an interval to the bank, alone or, where reports come thick, several as one.
@@ -32,6 +32,37 @@ impl Learner {
         // A load that the answers of an interval do not move cannot be steered by answers.
         let least_gain = self.scale.usual() / (2.0 * self.arrivals_a_report.max(8.0));
         self.bank.judge(&self.members[index], &self.pool, &whole, least_gain, self.scale.usual())
+    }
+
+    /// Learns from an interval up to which load workers are free; lets choices follow that.
+    pub(super) fn see_crowd(&mut self, index: usize, interval: &Interval, now: Moment) {
+        let (bank, member) = (&self.bank, &self.members[index]);
+        let arrivals = bank.took_effect(interval);
+        let inflow = arrivals / interval.span;
+        let halfway = bank.goes_on(member, &self.pool, interval.before, inflow, 0.5 * interval.span);
+        let seen = Seen {
+            before: interval.before,
+            halfway,
+            after: interval.after,
+            believed: self.load(index, now),
+            arrivals,
+            gain: bank.plain_gain(),
+            span: interval.span * bank.relative(member, &self.pool),
+        };
+        if self.crowd.take(&seen) {
+            self.drive.free.set(if self.bank.is_late() { 0.0 } else { self.crowd.free() });
+        }
+    }
+
+    /// The load when a member reported last. A mean is that of the middle of its time; from there it goes on as loads do,
+    /// but not for longer than they take to settle, for after that it is about chance.
+    pub(super) fn load_at_report(&self, member: &Member, last: &Last) -> f64 {
+        let (arrivals, span) = last.since;
+        if span <= 0.0 {
+            return last.load;
+        }
+        let settled = self.bank.relaxation(member, &self.pool);
+        self.bank.goes_on(member, &self.pool, last.load, arrivals / span, span.min(settled))
     }
 
     /// Lets choices follow what the bank believes now.
