@@ -75,18 +75,18 @@ impl Queues {
     #[inline(always)]
     pub fn measure(&self, lane: usize, terms: &Terms) -> f64 {
         let x = self.y[lane].get() - self.fall[lane].get() * terms.time;
-        price(load_of(x, terms.knee) + terms.gain, terms.free) * self.factor[lane].get()
+        price(load_of(x, terms.knee) + terms.gain, terms.ease) * self.factor[lane].get()
     }
 }
 
-/// What a choice compares by: when it is, as the slab counts, the knee, the load of one answer, and the load up to which
-/// workers are free.
+/// What a choice compares by: when it is, as the slab counts, the knee, the load of one answer, and what no load at all
+/// counts where workers are free.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms {
     time: f64,
     knee: f64,
     gain: f64,
-    free: f64,
+    ease: f64,
 }
 
 /// x of a load.
@@ -106,16 +106,25 @@ const LEAST: f64 = 1e-12;
 /// speed, which may be chance, does not decide between an idle member and a full one.
 const EASE: f64 = 0.125;
 
-/// What a load counts, if workers are free up to `free`: below, loads hardly matter. Without a branch.
+/// What no load at all counts, if workers are free up to `free`.
+#[inline]
+fn ease(free: f64) -> f64 {
+    free * (1.0 - EASE)
+}
+
+/// What a load counts: as long as workers are free, loads hardly matter. Without a branch, and without care for what is
+/// not a number.
 #[inline(always)]
-fn price(load: f64, free: f64) -> f64 {
-    load.max(free + (load - free) * EASE)
+fn price(load: f64, ease: f64) -> f64 {
+    let eased = load * EASE + ease;
+    if load < eased { eased } else { load }
 }
 
 /// The load of a price.
 #[inline]
-fn load_at(price: f64, free: f64) -> f64 {
-    price.min(free + (price - free) * (1.0 / EASE))
+fn load_at(price: f64, ease: f64) -> f64 {
+    let load = (price - ease) * (1.0 / EASE);
+    if price < load { price } else { load }
 }
 
 /// The load of an x. Without a branch: whether a member is busy cannot be foretold.
@@ -149,7 +158,7 @@ impl Queue<'_> {
 
     /// What is compared, if it has `load` and gets one more answer.
     pub fn measure_of(&self, load: f64, gain: f64, free: f64) -> f64 {
-        price(load + gain, free) * self.queues.factor[self.lane].get()
+        price(load + gain, ease(free)) * self.queues.factor[self.lane].get()
     }
 
     /// Has `load` at a time.
@@ -243,7 +252,12 @@ impl Slab {
     /// What a choice at `now` compares by.
     #[inline]
     pub fn terms(&self, now: Moment, drive: &Drive) -> Terms {
-        Terms { time: self.time(now), knee: drive.knee.get(), gain: drive.gain.get(), free: drive.free.get() }
+        Terms {
+            time: self.time(now),
+            knee: drive.knee.get(),
+            gain: drive.gain.get(),
+            ease: ease(drive.free.get()),
+        }
     }
 
     /// The tally up to which answers are in the load.
@@ -299,7 +313,7 @@ impl Slab {
         seen.store(seen.load(Relaxed).wrapping_add(answers), Relaxed);
         let queue = self.queue(place);
         let (factor, more) = (queue.queues.factor[queue.lane].get(), answers.wrapping_sub(1) as i64 as f64);
-        let load = load_at(measure / factor, terms.free);
+        let load = load_at(measure / factor, terms.ease);
         // Unless it is beyond what numbers can say; then it stays where it is.
         if load.is_finite() {
             queue.stand_at(load + more * terms.gain, terms.time, terms.knee);
