@@ -10,7 +10,7 @@
 //! | [`update`] | what may change, and why a change is refused |
 //! | [`durable`] | what outlives the process, as data |
 //! | [`status`] | what the engine knows, copied out |
-//! | [`farm`], [`view`] | members as queries see them; `choose()` is what everything asks |
+//! | [`farm`], [`view`], [`crew`] | members as queries see them; `choose()` is what everything asks |
 //! | [`sight`] | a thread's own hold on views |
 //! | [`gauge`], [`board`], [`slot`] | the few numbers that reports write while choices read, and how they lie in memory |
 //! | [`load`] | a farm's formula over statistics |

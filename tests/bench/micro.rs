@@ -118,9 +118,16 @@ fn choose_with_guard(bencher: Bencher, Case(rule, members): &Case) {
     });
 }
 
-#[divan::bench(args = [10, 1_000, 10_000], sample_count = 100, sample_size = 2000)]
-fn report(bencher: Bencher, members: usize) {
-    let engine = engine("least-load", members, 1);
+/// By the rule that takes least and the one that learns most.
+fn report_cases() -> impl Iterator<Item = Case> {
+    ["least-load", "adaptive"]
+        .into_iter()
+        .flat_map(|rule| [10, 1_000, 10_000].map(|members| Case(rule, members)))
+}
+
+#[divan::bench(args = report_cases(), sample_count = 100, sample_size = 2000)]
+fn report(bencher: Bencher, Case(rule, members): &Case) {
+    let (engine, members) = (engine(rule, *members, 1), *members);
     let updates = reports(members, &mut SplitMix::new(2));
     let between = Duration::from_secs(1) / members as u32;
     let (mut next, mut now) = (0, start());
