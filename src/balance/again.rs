@@ -13,6 +13,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use super::ahead::want;
 use super::algorithm::{MemberId, Pick, Select};
 use super::farm::{Ask, Farm};
 use super::moment::Moment;
@@ -114,7 +115,12 @@ impl Farm {
     /// asks for it first works it out while the choice waits for memory.
     #[inline]
     pub(super) fn mark(&self, view: &View, ask: &Ask<'_>) -> Option<Mark> {
-        (!ask.key.is_empty()).then(|| Mark(self.common.recent.hash(view.salt, ask)))
+        (!ask.key.is_empty()).then(|| {
+            let hash = self.hot.common.recent.hash(view.salt, ask);
+            // The next choice would wait for what is written there.
+            want(self.hot.common.recent.slot(hash));
+            Mark(hash)
+        })
     }
 
     /// Notes a choice that was made for `ask`, by its [mark](Self::mark).
@@ -122,7 +128,7 @@ impl Farm {
     pub(super) fn remember(&self, view: &View, ask: &Ask<'_>, mark: Option<Mark>, member: MemberId) {
         self.count_given(view, member, ask.now);
         if let Some(Mark(hash)) = mark {
-            self.common.recent.note(hash, member, ask.now);
+            self.hot.common.recent.note(hash, member, ask.now);
         } else if !ask.again {
             self.hot.last.note(member, ask.now);
         }
@@ -132,7 +138,7 @@ impl Farm {
     pub(super) fn first_choice(&self, view: &View, ask: &Ask<'_>) -> Option<MemberId> {
         let labelled = !ask.key.is_empty();
         let first = if labelled {
-            let recent = &self.common.recent;
+            let recent = &self.hot.common.recent;
             let hash = recent.hash(view.salt, &Ask { again: false, ..*ask });
             follow(recent.slot(hash), hash, ask.now)?
         } else {

@@ -12,6 +12,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
+use super::ahead::{want, want_at};
 use super::gauge::AtomicF64;
 use super::slot::CHUNK;
 
@@ -122,6 +123,13 @@ impl Board {
     #[inline]
     pub fn line(&self, place: usize) -> &Line {
         &self.lines[place / LANES % (CHUNK / LANES)]
+    }
+
+    /// Asks for what a choice reads of a place and its neighbours on the line.
+    #[inline]
+    pub fn want(&self, place: usize) {
+        want(self.line(place));
+        want_at(&self.baselines, place % CHUNK);
     }
 
     /// The load of a place, to the last digit: NaN if unknown, infinite if the formula failed.

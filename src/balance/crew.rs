@@ -7,6 +7,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use super::ahead::{want_all, want_at};
 use super::algorithm::MemberId;
 use super::gauge::{Tallies, Tally};
 use super::slot::CHUNK;
@@ -31,8 +32,12 @@ struct Hand {
 
 /// Set in [`Hand::at`] where there is an IPv4 address.
 const HAS_V4: u32 = 1 << 31;
-/// Hands that are read to fetch them, one of so many: those on a line.
-const STRIDE: usize = 7;
+/// Hands on a line, and tallies.
+const STRIDE: usize = 8;
+
+/// From so many members on, what choices read of them does not stay in a second cache of half a megabyte, and it pays to ask
+/// for it ahead.
+const CROWD: usize = 4096;
 
 impl Crew {
     /// Of members in the farm's order, with their tallies.
@@ -96,20 +101,32 @@ impl Crew {
         self.hands.iter().any(|hand| hand.at & HAS_V4 != 0)
     }
 
-    /// Reads what a choice will read of the first `most`, to bring it into the cache: what is here, or, with `behind`, their
-    /// tallies.
+    /// Asks for what a choice will read of the first `most`: what is here, or, once that has come, with `behind` their tallies.
     #[inline]
-    pub(super) fn fetch(&self, most: usize, behind: bool) -> u64 {
+    pub(super) fn fetch(&self, most: usize, behind: bool) {
         let few = &self.hands[..self.hands.len().min(most)];
-        let mut sum = 0u64;
-        for one in few.chunks(STRIDE).chain([few]) {
-            let Some(&hand) = one.last() else { break };
-            sum = sum.wrapping_add(match behind {
-                false => u64::from(hand.at),
-                true => self.tally(hand).map_or(0, |(chunk, place)| chunk.answers(place)),
-            });
+        if !behind {
+            return want_all(few);
         }
-        sum
+        for &hand in few.iter().step_by(STRIDE).chain(few.last()) {
+            if let Some((chunk, place)) = self.tally(hand) {
+                chunk.want(place);
+            }
+        }
+    }
+
+    /// Whether they are too many to stay in the cache.
+    #[inline]
+    pub(super) fn is_crowd(&self) -> bool {
+        self.hands.len() >= CROWD
+    }
+
+    /// Asks for a member and the neighbours behind it.
+    #[inline]
+    pub(super) fn want(&self, id: MemberId) {
+        let at = id.0 as usize;
+        want_at(&self.hands, at);
+        want_at(&self.hands, at + STRIDE - 1);
     }
 }
 
@@ -145,6 +162,5 @@ mod tests {
         assert!(crew.answers().eq(tallies.iter().map(|tally| tally.answers())));
         assert_eq!(own.iter().map(Tally::answers).sum::<u64>(), (1..=tallies.len() as u64).sum::<u64>());
         assert!(crew.has_v4() && !Crew::default().has_v4());
-        assert_eq!(Crew::default().fetch(8, true), 0);
     }
 }

@@ -55,7 +55,6 @@ impl Ask<'_> {
 pub struct Farm {
     pub(super) hot: Hot,
     name: Name,
-    pub(super) common: Arc<Common>,
     /// Whether a member's ledger has word for the engine.
     pub(super) has_word: AtomicBool,
 }
@@ -70,6 +69,7 @@ pub(super) struct Hot {
     /// Answers that took no ticket here: they came from a fallback, or as a token or a KEY said.
     pub(super) elsewhere: AtomicU64,
     pub(super) last: Last,
+    pub(super) common: Arc<Common>,
     /// Whether ledgers of suspicion are kept, since there was a second try.
     pub(super) doubts: AtomicBool,
 }
@@ -143,9 +143,10 @@ impl Farm {
             tickets: Default::default(),
             elsewhere: AtomicU64::new(0),
             last: Last::default(),
+            common,
             doubts: AtomicBool::new(false),
         };
-        Self { hot, name, common, has_word: AtomicBool::new(false) }
+        Self { hot, name, has_word: AtomicBool::new(false) }
     }
 
     pub(super) fn replace_view(&self, view: View) {
@@ -334,6 +335,7 @@ impl Farm {
             self.choose_specially(view, select, ask, random)?
         } else {
             let ticket = self.tickets(ask.family).fetch_add(1, Relaxed);
+            view.foresee(select, random);
             select.select(&Pick { now: ask.now, ticket, key: ask.key }, random).ok_or(Lack::Member)?
         };
         self.note(view, member, ask, mark);

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::ahead::want_at;
 use super::board::Board;
 use super::slot::{CHUNK, Mint, Slot};
 
@@ -62,6 +63,12 @@ impl Tallies {
     #[inline]
     pub fn answers(&self, place: usize) -> u64 {
         self.0[place % CHUNK].load(Relaxed)
+    }
+
+    /// Asks for the line on which a place is.
+    #[inline]
+    pub fn want(&self, place: usize) {
+        want_at(&self.0, place % CHUNK);
     }
 
     /// Counts an answer that gives it.

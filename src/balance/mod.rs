@@ -21,12 +21,14 @@
 //! | [`note`] | what both remember |
 //! | [`registration`] | backends that nobody configured, and the patterns that let them in |
 //! | [`common`] | what the farms of an engine share |
+//! | [`ahead`] | memory asked for before it is read |
 //! | [`late`], [`rare`], [`places`], [`addresses`] | what takes memory only where there is something |
 //! | [`damper`] | shares as weights that do not twitch |
 //! | [`name`], [`statistics`], [`moment`], [`random`] | the words the others are written in |
 
 pub mod addresses;
 pub mod again;
+pub mod ahead;
 pub mod algorithm;
 mod backend;
 pub mod board;

@@ -7,6 +7,12 @@ pub trait Random {
     /// 64 uniform bits.
     fn next(&mut self) -> u64;
 
+    /// The bits that [`next`](Self::next) will give after so many others, where they can be told: only for asking for
+    /// memory ahead, for somebody else may draw them.
+    fn foresee(&self, _after: u64) -> Option<u64> {
+        None
+    }
+
     /// A uniform number in `[0, 1)` with 53 bits.
     fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
@@ -89,6 +95,11 @@ impl Random for SplitMix {
         self.0 = self.0.wrapping_add(GOLDEN);
         mix(self.0)
     }
+
+    #[inline]
+    fn foresee(&self, after: u64) -> Option<u64> {
+        Some(mix(self.0.wrapping_add(GOLDEN.wrapping_mul(after + 1))))
+    }
 }
 
 #[cfg(test)]
@@ -101,6 +112,14 @@ mod tests {
         let mut random = SplitMix::new(1_234_567);
         assert_eq!(random.next(), 6_457_827_717_110_365_317);
         assert_eq!(random.next(), 3_203_168_211_198_807_973);
+    }
+
+    #[test]
+    fn what_is_foreseen_comes() {
+        let mut random = SplitMix::new(5);
+        let foreseen = [0, 1, 7].map(|after| random.foresee(after));
+        let numbers: Vec<_> = (0..8).map(|_| Some(random.next())).collect();
+        assert_eq!(foreseen, [numbers[0], numbers[1], numbers[7]]);
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl Farm {
         if let Stick::Token(token) = &ask.stick
             && token.mode() == Mode::Farm
         {
-            other = self.common.farm(token.target())?;
+            other = self.hot.common.farm(token.target())?;
             farm = &other;
         }
         let mut view = farm.view();
@@ -129,7 +129,7 @@ impl Farm {
         if !is_there {
             return None;
         }
-        self.common.repeats.fetch_add(1, Relaxed);
+        self.hot.common.repeats.fetch_add(1, Relaxed);
         Some(farm.with_spares(view, member, ask, most, random))
     }
 }

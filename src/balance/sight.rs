@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Cache};
 
+use super::ahead::want;
 use super::farm::Farm;
 use super::view::View;
 
@@ -32,6 +33,12 @@ impl Sight {
     /// Begins to watch a farm.
     pub fn of(farm: &Arc<Farm>) -> Self {
         Self(Cache::new(Watched(Arc::clone(farm))))
+    }
+
+    /// Asks for what tells which view is in force.
+    #[inline]
+    pub fn want(&self) {
+        want(self.0.arc_swap());
     }
 
     /// The view in force.

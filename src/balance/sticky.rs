@@ -66,7 +66,7 @@ impl Farm {
 
     #[cold]
     fn verify(&self, text: &[u8], now: Moment) -> Stick<'static> {
-        let keys = self.common.keys.load();
+        let keys = self.hot.common.keys.load();
         match token::verify(text, self.name(), &keys, now) {
             // Without keys there are no tokens, whatever a label looks like.
             _ if keys.is_empty() => Stick::No,
@@ -79,7 +79,7 @@ impl Farm {
     /// that it comes with, so that a query for a type that is not there counts nothing.
     #[cold]
     pub(super) fn choose_by_token(&self, ask: &Ask<'_>, most: usize, random: &mut dyn Random) -> Choice {
-        let counts = &self.common.tokens;
+        let counts = &self.hot.common.tokens;
         let (followed, count) = match &ask.stick {
             Stick::Token(token) => match self.follow_token(token, ask, most, random) {
                 Ok(followed) => (followed, &counts.held),
@@ -161,7 +161,7 @@ impl Farm {
         if token.target() == self.name().as_str() {
             return Ok(None);
         }
-        let farm = self.common.farm(token.target()).ok_or(Foreign)?;
+        let farm = self.hot.common.farm(token.target()).ok_or(Foreign)?;
         let choice = farm.choose_freely(farm.view(), &Ask { stick: Stick::No, ..*ask }, most, random);
         if matches!(choice, Choice::Member(_) | Choice::Elsewhere(_)) {
             self.hot.elsewhere.fetch_add(1, Relaxed);

@@ -259,7 +259,7 @@ impl Farm {
         }
         if ledger.accuse(evidence) {
             self.has_word.store(true, Ordering::Release);
-            self.common.call();
+            self.hot.common.call();
         }
     }
 }

@@ -7,12 +7,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::addresses::Addresses;
-use super::algorithm::{AlgorithmSpec, Belief, MemberId, Select};
+use super::ahead::want;
+use super::algorithm::{AlgorithmSpec, Belief, LOOK_AT_ALL, MemberId, Select};
 use super::crew::Crew;
 use super::farm::Farm;
 use super::moment::Moment;
 use super::name::Name;
 use super::plan::Fallback;
+use super::random::Random;
 use super::sticky::{Rendezvous, Standing};
 use super::suspicion::Ledgers;
 
@@ -96,11 +98,11 @@ pub struct View {
     pub(super) answers: u32,
     pub(super) has_v4: bool,
     pub(super) has_v6: bool,
+    /// A number that depends on the farm's name and the names of its members, in order.
+    pub(super) salt: u64,
     pub(super) algorithm: &'static AlgorithmSpec,
     pub(super) members: Box<[Arc<Machine>]>,
     pub(super) ledgers: Arc<Ledgers>,
-    /// A number that depends on the farm's name and the names of its members, in order.
-    pub(super) salt: u64,
     /// What a token or a KEY may expect of each member.
     pub(super) standing: Box<[Standing]>,
     /// Places of members in the order of their names.
@@ -111,11 +113,10 @@ pub struct View {
 }
 
 /// Members that are fetched ahead, at most: whoever looks at some of many does not say at whom before he does.
-const FEW: usize = 32;
+const FEW: usize = LOOK_AT_ALL;
 
 /// Steps of [`View::fetch`].
-pub const STEPS: u32 = 5;
-const LAST: u32 = STEPS - 1;
+pub const STEPS: u32 = 4;
 
 /// Where a view's answers come from.
 pub enum ViewSource {
@@ -209,18 +210,32 @@ impl View {
         self.selectors.any.as_ref().map(|select| select.beliefs(now)).unwrap_or_default()
     }
 
-    /// Reads what a plain choice will read, to bring it into the cache, in [`STEPS`] steps: step 0 the view itself, 1 what
-    /// it points to, and so on. What it gives has no meaning.
+    /// [Asks](super::ahead) for what a plain choice will read, in [`STEPS`] steps, each of which reads only what the one before
+    /// asked for: step 0 for the view itself, 1 for what it points to, and so on.
     #[inline]
-    pub fn fetch(&self, step: u32) -> u64 {
-        let members = match step {
-            0 => return u64::from(self.ttl) + u64::from(self.selectors.v4.is_some()),
+    pub fn fetch(&self, step: u32) {
+        match step {
+            0 => {
+                want(&self.selectors);
+                return want(&self.crew);
+            }
             1 => self.crew.fetch(FEW, false),
-            LAST => self.crew.fetch(FEW, true),
-            _ => 0,
-        };
-        let select = self.selectors.v4.as_ref().or(self.selectors.v6.as_ref());
-        select.map_or(members, |select| select.fetch(step).wrapping_add(members))
+            2 => self.crew.fetch(FEW, true),
+            _ => {}
+        }
+        if let Some(select) = self.selectors.v4.as_ref().or(self.selectors.v6.as_ref()) {
+            select.fetch(step);
+        }
+    }
+
+    /// Asks for what the choice after the next one by one of the selectors will read, if that can be foreseen.
+    #[inline]
+    pub(super) fn foresee(&self, select: &dyn Select, random: &dyn Random) {
+        if self.crew.is_crowd()
+            && let Some(runs) = select.foresee(random)
+        {
+            runs.iter().for_each(|&first| self.crew.want(first));
+        }
     }
 
     pub(super) fn select(&self, family: Option<Family>) -> Option<&dyn Select> {

@@ -3,7 +3,8 @@
 //! - `choose`: one choice in a farm of 10, 1,000 and 100,000 members, by every rule of the table, while reports are on file, by a
 //!   thread that keeps its views, as those do that answer DNS; `choose_with_guard`: by one that does not.
 //! - `report`: one report applied while every member of the farm reports once a second.
-//! - `answer`: one datagram answered, from bytes to bytes, without the kernel.
+//! - `answer`: one datagram answered, from bytes to bytes, without the kernel; `batch_of_64`: as many as come at once, for one
+//!   farm and for 10,000 at random, of which nothing is in the cache.
 //! - `scale`: 10,000 farms of 10 members over 100,000 backends taken by the engine, and taken again.
 
 use std::cell::RefCell;
@@ -138,13 +139,13 @@ fn report(bencher: Bencher, Case(rule, members): &Case) {
     });
 }
 
-#[divan::bench(args = [1, 10_000], sample_count = 100, sample_size = 2000)]
-fn answer(bencher: Bencher, farms: usize) {
+/// What answers datagrams over so many farms, and queries for them at random.
+fn wire(farms: usize) -> (Wire, Vec<Vec<u8>>) {
     let engine = engine("least-load", 10, farms);
     let content = ZoneContent::parse(Path::new("zone"), ZONE, &"athena.".parse().expect("a name"));
     let zones = Zones::new(&[content.expect("a zone")], &engine.farms()).expect("zones");
     let handler = Handler::new(Arc::new(engine), zones, Options::default(), Arc::new(Metrics::default()));
-    let mut wire = Wire::new(Arc::new(handler.expect("a handler")), SplitMix::new(1), Arc::default());
+    let wire = Wire::new(Arc::new(handler.expect("a handler")), SplitMix::new(1), Arc::default());
     let mut random = SplitMix::new(3);
     let query = |random: &mut SplitMix| {
         let farm = format!("f{}", random.below(farms));
@@ -155,8 +156,16 @@ fn answer(bencher: Bencher, farms: usize) {
         query.extend(b"\x06athena\0\0\x01\0\x01");
         query
     };
-    let queries: Vec<Vec<u8>> = (0..10_000).map(|_| query(&mut random)).collect();
-    let client: SocketAddr = "127.0.0.1:5353".parse().expect("an address");
+    (wire, (0..64 * 200).map(|_| query(&mut random)).collect())
+}
+
+fn client() -> SocketAddr {
+    "127.0.0.1:5353".parse().expect("an address")
+}
+
+#[divan::bench(args = [1, 10_000], sample_count = 100, sample_size = 2000)]
+fn answer(bencher: Bencher, farms: usize) {
+    let (mut wire, queries) = wire(farms);
     let (mut place, mut reply, mut next, mut id) = ([0; PLACE], Vec::new(), 0, 0u16);
     bencher.bench_local(move || {
         next = (next + 1) % queries.len();
@@ -165,11 +174,35 @@ fn answer(bencher: Bencher, farms: usize) {
         // A packet of its own, not one that comes once more.
         id = id.wrapping_add(1);
         place[..2].copy_from_slice(&id.to_be_bytes());
-        let reply = wire.answer(&mut place, query.len(), client, start(), &mut reply);
+        let reply = wire.answer(&mut place, query.len(), client(), start(), &mut reply);
         if next % 64 == 0 {
             wire.settle();
         }
         black_box(reply)
+    });
+}
+
+#[divan::bench(args = [1, 10_000], sample_count = 100, sample_size = 100)]
+fn batch_of_64(bencher: Bencher, farms: usize) {
+    let (mut wire, queries) = wire(farms);
+    // One after another, as a socket writes them.
+    let longest = queries.iter().map(Vec::len).max().unwrap_or(0);
+    let row = queries.iter().flat_map(|query| query.iter().copied().chain(vec![0; longest - query.len()]));
+    let row: Vec<u8> = row.collect();
+    let datagrams: Vec<&[u8]> =
+        row.chunks(longest).zip(&queries).map(|(room, query)| &room[..query.len()]).collect();
+    let batches: Vec<_> = datagrams.chunks(64).collect();
+    let (mut place, mut reply, mut next, mut id) = ([0; PLACE], Vec::new(), 0, 0u16);
+    bencher.bench_local(move || {
+        next = (next + 1) % batches.len();
+        wire.expect(batches[next].iter().copied());
+        for query in batches[next] {
+            place[..query.len()].copy_from_slice(query);
+            id = id.wrapping_add(1);
+            place[..2].copy_from_slice(&id.to_be_bytes());
+            black_box(wire.answer(&mut place, query.len(), client(), start(), &mut reply));
+        }
+        wire.settle();
     });
 }
 

@@ -1,5 +1,6 @@
 //! The tallies of candidates, found by their place in the order of the candidates.
 
+use super::super::ahead::{want, want_all};
 use super::super::gauge::Tallies;
 use super::super::slot::CHUNK;
 use super::*;
@@ -31,8 +32,26 @@ impl Counts {
     /// Answers that gave the candidate so far, over all farms.
     #[inline]
     pub fn answers(&self, index: usize) -> u64 {
-        let at = self.at.get(index).copied().unwrap_or(self.first + index as u32) as usize;
+        let at = self.at(index);
         self.chunks[at / CHUNK].answers(at % CHUNK)
+    }
+
+    #[inline]
+    fn at(&self, index: usize) -> usize {
+        self.at.get(index).copied().unwrap_or(self.first + index as u32) as usize
+    }
+
+    /// Asks for what tells where tallies stand.
+    pub fn want_chunks(&self) {
+        want(&self.at);
+        want_all(&self.chunks);
+    }
+
+    /// Asks for a candidate's tally and those beside it.
+    #[inline]
+    pub fn want(&self, index: usize) {
+        let at = self.at(index);
+        self.chunks[at / CHUNK].want(at % CHUNK);
     }
 }
 

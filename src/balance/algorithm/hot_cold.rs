@@ -12,6 +12,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use super::super::ahead::want;
 use super::super::board::{LANES, Own};
 use super::super::gauge::AtomicF64;
 use super::live::Live;
@@ -91,6 +92,12 @@ fn latency_at(own: &Own, place: usize) -> &AtomicF64 {
     &own.line(place).figures[place % LANES]
 }
 
+/// Asks for a place's latency and its neighbours'.
+#[inline]
+fn want_own(own: &Arc<Own>, place: usize) {
+    want(&own.line(place).figures);
+}
+
 struct Prepared {
     panel: Arc<Panel<Arc<Own>>>,
     answer_load: f64,
@@ -116,10 +123,10 @@ impl Select for Prepared {
             let in_flight = (lane.load() + lane.given() * self.answer_load) * lane.inverse;
             measure(in_flight, latency_at(lane.own, lane.place()).get(), limit)
         };
-        let sample = panel.sample(random);
+        let mut sample = panel.sample(random);
         let mut looks = LOOK_AT_ALL;
         loop {
-            let best = panel.least(&sample, measure, random)?;
+            let best = panel.least(&mut sample, measure, random)?;
             // Answers that others gave only make a measure greater: it is enough to look for them at the best one.
             if looks == 0 || !panel.catch_up(best) {
                 panel.give(best);
@@ -146,8 +153,12 @@ impl Select for Prepared {
         contest::shares((0..panel.len()).map(|index| (panel.id(index), 1.0 / panel.inverse(index))))
     }
 
-    fn fetch(&self, step: u32) -> u64 {
-        self.panel.fetch(step)
+    fn fetch(&self, step: u32) {
+        self.panel.fetch(step, want_own);
+    }
+
+    fn foresee(&self, random: &dyn Random) -> Option<[MemberId; 2]> {
+        self.panel.foresee(random, want_own)
     }
 }
 

@@ -87,10 +87,10 @@ impl Contenders {
 impl Select for Prepared {
     fn select(&self, _: &Pick<'_>, random: &mut dyn Random) -> Option<MemberId> {
         let Self(contenders) = self;
-        let sample = contenders.sample(random);
+        let mut sample = contenders.sample(random);
         let mut looks = LOOK_AT_ALL;
         loop {
-            let best = contenders.least(&sample, |lane| contenders.measure(lane), random)?;
+            let best = contenders.least(&mut sample, |lane| contenders.measure(lane), random)?;
             // Answers that others gave only make a measure greater: it is enough to look for them at the best one.
             if looks == 0 || !contenders.catch_up(best) {
                 contenders.give(best);
@@ -108,7 +108,11 @@ impl Select for Prepared {
         self.0.shares()
     }
 
-    fn fetch(&self, step: u32) -> u64 {
-        self.0.fetch(step)
+    fn fetch(&self, step: u32) {
+        self.0.fetch(step, |_, _| {});
+    }
+
+    fn foresee(&self, random: &dyn Random) -> Option<[MemberId; 2]> {
+        self.0.foresee(random, |_, _| {})
     }
 }

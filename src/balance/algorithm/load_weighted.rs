@@ -8,6 +8,7 @@
 //! megabytes make the rule deaf or shrill. Not when: loads are queues: one that is long for a moment is starved long
 //! after it is empty, and `adaptive` knows better.
 
+use super::super::ahead::want;
 use super::super::board::{LANES, Own};
 use super::super::gauge::AtomicF64;
 use super::panel::{Lane, Panel, own};
@@ -49,6 +50,12 @@ fn turn<'a>(lane: &Lane<'a, Kept>) -> &'a AtomicF64 {
     &lane.own.line(lane.place()).turns[lane.place() % LANES]
 }
 
+/// Asks for a place's turn and its neighbours'.
+#[inline]
+fn want_own(own: &Kept, place: usize) {
+    want(&own.line(place).turns);
+}
+
 /// One over the weight that a load gives; `inverse`: one over the configured one.
 #[inline]
 fn cost(load: f64, inverse: f64) -> f64 {
@@ -68,8 +75,8 @@ struct Prepared {
 
 impl Select for Prepared {
     fn select(&self, _: &Pick<'_>, random: &mut dyn Random) -> Option<MemberId> {
-        let sample = self.panel.sample(random);
-        let next = self.panel.least(&sample, due, random)?;
+        let mut sample = self.panel.sample(random);
+        let next = self.panel.least(&mut sample, due, random)?;
         let lane = self.panel.lane_of(next);
         self.clock.take(turn(&lane), cost(lane.load(), lane.inverse));
         Some(self.panel.id(next.index))
@@ -86,7 +93,11 @@ impl Select for Prepared {
         contest::shares((0..self.panel.len()).map(|index| (self.panel.id(index), part(index))))
     }
 
-    fn fetch(&self, step: u32) -> u64 {
-        self.panel.fetch(step)
+    fn fetch(&self, step: u32) {
+        self.panel.fetch(step, want_own);
+    }
+
+    fn foresee(&self, random: &dyn Random) -> Option<[MemberId; 2]> {
+        self.panel.foresee(random, want_own)
     }
 }

@@ -25,6 +25,8 @@ mod turns;
 mod two_choices;
 mod utilization;
 
+pub use panel::LOOK_AT_ALL;
+
 #[cfg(test)]
 mod battery;
 
@@ -154,10 +156,14 @@ pub trait Select: Send + Sync {
     /// The share of answers that each candidate may expect, in the order of the candidates; they sum to 1.
     fn shares(&self) -> Vec<(MemberId, f64)>;
 
-    /// Reads what a choice will read, to bring it into the cache, if that is known before: step 1 its own, 2 what that
-    /// points to, 3 and 4 what is behind that. What it gives has no meaning.
-    fn fetch(&self, _step: u32) -> u64 {
-        0
+    /// [Asks](super::ahead) for what a choice will read, if that is known before, in steps, each of which reads only what the
+    /// one before asked for: step 1 for its own, 2 for what that points to, 3 for what is behind that.
+    fn fetch(&self, _step: u32) {}
+
+    /// Asks for what the choice after the next one will read, if that is known only by what it draws, as far as `random` can be
+    /// foreseen. Gives the members where the runs of neighbours begin at which it will look.
+    fn foresee(&self, _random: &dyn Random) -> Option<[MemberId; 2]> {
+        None
     }
 
     /// What it believes of every candidate at `now`, if it is a rule that learns.
@@ -198,6 +204,10 @@ pub struct AlgorithmSpec {
     /// Makes the rule for one farm.
     pub build: fn(&Params) -> Box<dyn Algorithm>,
 }
+
+/// How many choices ahead memory is asked for that is found through other memory, and that memory.
+const NEAR: u64 = 2;
+const FAR: u64 = 4;
 
 /// Every rule there is.
 pub static ALGORITHMS: &[AlgorithmSpec] = &[

@@ -9,8 +9,11 @@
 //! Graphs", SODA 2006; Godfrey, "Balls and Bins with Structure", SODA 2008. What it saves is memory that nobody has touched
 //! lately: two lines instead of sixteen.
 
+mod ahead;
+
 use super::super::board::{Board, LANES, Line, Own};
 use super::super::gauge::{Pool, Tallies};
+use super::super::random::SplitMix;
 use super::super::slot::CHUNK;
 use super::contest::Contest;
 use super::sample::Alias;
@@ -83,10 +86,8 @@ pub struct Panel<O> {
     /// Where each one's tally is; none where tallies follow each other along every stretch, as they mostly do.
     tally_of: Box<[At]>,
     ids: Ids,
-    /// Where each one's numbers are: for those who do not come by a stretch.
-    numbers: Box<[At]>,
-    /// Members of a full stretch.
-    run: usize,
+    /// Members of a full stretch: two to the power of this.
+    run: u32,
 }
 
 /// What a measure may look at of one candidate.
@@ -124,6 +125,8 @@ impl<O> Lane<'_, O> {
 pub struct Sample {
     drawn: [u32; MOST],
     count: usize,
+    /// What a choice among some draws beside them: so each takes one number, and what the next one will draw can be foreseen.
+    rest: SplitMix,
 }
 
 /// The number of a chunk in a list, where it is put if it is not there. Those of neighbours mostly are the same.
@@ -145,7 +148,7 @@ impl<O: Clone> Panel<O> {
         let large = candidates.len() > LOOK_AT_ALL;
         let run = if large { run } else { LANES };
         let (mut stretches, mut boards, mut tallies) = (Vec::<Stretch>::new(), Vec::new(), Vec::new());
-        let (mut numbers, mut tally_of) = (Vec::new(), Vec::new());
+        let mut tally_of = Vec::new();
         for (candidate, index) in candidates.iter().zip(0..) {
             let (board, tally) = (candidate.gauge.board(), candidate.gauge.tally().slot());
             let chunk = (Arc::clone(board.chunk()), own(board.chunk()));
@@ -159,7 +162,6 @@ impl<O: Clone> Panel<O> {
                 }
                 _ => stretches.push(Stretch { first: index, at, length: 1, tally }),
             }
-            numbers.push(at);
             tally_of.push(tally);
         }
         let follow = |stretch: &Stretch| {
@@ -182,7 +184,6 @@ impl<O: Clone> Panel<O> {
             boards: boards.into(),
             tallies: tallies.into(),
             ids: Ids::of(candidates),
-            numbers: numbers.into(),
             tally_of: tally_of.into(),
             inverses: if alike {
                 Box::default()
@@ -191,7 +192,7 @@ impl<O: Clone> Panel<O> {
             },
             inverse: first.map_or(1.0, |first| 1.0 / first.weight),
             pool: first.map_or_else(Arc::default, |first| Arc::clone(first.gauge.pool())),
-            run,
+            run: run.ilog2(),
             draw,
         }
     }
@@ -200,7 +201,7 @@ impl<O: Clone> Panel<O> {
 impl<O> Panel<O> {
     /// How many candidates there are.
     pub fn len(&self) -> usize {
-        self.numbers.len()
+        self.stretches.last().map_or(0, |last| (last.first + last.length) as usize)
     }
 
     /// Who a candidate is.
@@ -218,36 +219,40 @@ impl<O> Panel<O> {
     /// A candidate by its place in their order.
     #[inline]
     pub fn find(&self, index: usize) -> Found {
-        let tally = self.tally_of.get(index).copied().unwrap_or_else(|| {
-            let after = self.stretches.partition_point(|stretch| stretch.first as usize <= index);
-            let stretch = &self.stretches[after - 1];
-            stretch.tally.plus(index - stretch.first as usize)
-        });
-        Found { index, at: self.numbers[index], tally }
+        let stretch = self.stretch_of(index);
+        self.found(stretch, index - stretch.first as usize)
+    }
+
+    /// The stretch that a candidate is in.
+    #[inline]
+    fn stretch_of(&self, index: usize) -> &Stretch {
+        // Where all of them are full, that is where it is.
+        if let Some(guess) = self.stretches.get(index >> self.run)
+            && index.wrapping_sub(guess.first as usize) < guess.length as usize
+        {
+            return guess;
+        }
+        let after = self.stretches.partition_point(|stretch| stretch.first as usize <= index);
+        &self.stretches[after - 1]
     }
 
     /// What a measure looks at of one candidate.
     #[inline]
     pub fn lane(&self, index: usize) -> Lane<'_, O> {
-        self.lane_at(self.numbers[index], index)
+        self.lane_of(self.find(index))
     }
 
     /// The same of one that was found.
     #[inline]
     pub fn lane_of(&self, found: Found) -> Lane<'_, O> {
-        self.lane_at(found.at, found.index)
-    }
-
-    #[inline]
-    fn lane_at(&self, at: At, index: usize) -> Lane<'_, O> {
-        let (board, own) = &self.boards[at.chunk()];
-        let (line, place) = (board.line(at.place()), at.place());
-        Lane { line, place, pool: &self.pool, own, inverse: self.inverse(index) }
+        let (board, own) = &self.boards[found.at.chunk()];
+        let (line, place) = (board.line(found.at.place()), found.at.place());
+        Lane { line, place, pool: &self.pool, own, inverse: self.inverse(found.index) }
     }
 
     /// The reported load, to the last digit; NaN or infinite if there is none.
     pub fn reported(&self, index: usize) -> f64 {
-        let at = self.numbers[index];
+        let at = self.find(index).at;
         self.boards[at.chunk()].0.exact(at.place())
     }
 
@@ -282,17 +287,28 @@ impl<O> Panel<O> {
     /// What one choice will look at.
     #[inline]
     pub fn sample(&self, random: &mut dyn Random) -> Sample {
-        let mut sample = Sample { drawn: [0; MOST], count: 0 };
-        let Some(alias) = &self.draw else { return sample };
-        let mut seen = 0;
-        for place in &mut sample.drawn {
-            let drawn = alias.draw(random);
+        match &self.draw {
+            None => Sample { drawn: [0; MOST], count: 0, rest: SplitMix::new(0) },
+            Some(alias) => self.sample_at(alias, random.next()),
+        }
+    }
+
+    /// What one choice that draws these bits will look at.
+    #[inline]
+    fn sample_at(&self, alias: &Alias, bits: u64) -> Sample {
+        let mut sample = Sample { drawn: [0; MOST], count: 0, rest: SplitMix::new(bits) };
+        let (mut pair, mut seen) = (alias.two_at(bits), 0);
+        while let Some(place) = sample.drawn.get_mut(sample.count) {
+            let drawn = pair[sample.count % 2];
             *place = drawn as u32;
             sample.count += 1;
             seen += self.stretches[drawn].length as usize;
             // Runs at the ends of boards may be a little short.
-            if seen + 2 >= 2 * self.run {
+            if seen + 2 >= 2 << self.run {
                 break;
+            }
+            if sample.count == 2 {
+                pair = alias.two_at(sample.rest.next());
             }
         }
         sample
@@ -302,7 +318,7 @@ impl<O> Panel<O> {
     #[inline]
     pub fn least(
         &self,
-        sample: &Sample,
+        sample: &mut Sample,
         measure: impl Fn(&Lane<'_, O>) -> f64,
         random: &mut dyn Random,
     ) -> Option<Found> {
@@ -318,7 +334,7 @@ impl<O> Panel<O> {
         }
         let drawn = &sample.drawn[..sample.count];
         drawn.iter().for_each(|&drawn| self.look(&self.stretches[drawn as usize], &mut contest, &measure));
-        let mut place = contest.winner(random)?;
+        let mut place = contest.winner(&mut sample.rest)?;
         for &drawn in drawn {
             let stretch = &self.stretches[drawn as usize];
             match place.checked_sub(stretch.length as usize) {
@@ -352,36 +368,6 @@ impl<O> Panel<O> {
                 }
             }
         }
-    }
-
-    /// See [`Select::fetch`]. Nothing of a large farm, of which nobody knows at whom a choice will look.
-    pub fn fetch(&self, step: u32) -> u64 {
-        if self.draw.is_some() {
-            return 0;
-        }
-        match step {
-            1 => self.inverse.to_bits().wrapping_add((self.ids.0.len() + self.inverses.len()) as u64),
-            2 => {
-                let (first, tallies) = (self.stretches.first(), self.tallies.first());
-                let board = self.boards.first().map_or(0, |(board, _)| std::ptr::from_ref(&**board).addr());
-                let tallies = tallies.map_or(0, |tallies| std::ptr::from_ref(&**tallies).addr());
-                self.pool.average.get().to_bits()
-                    ^ (first.map_or(0, |first| first.at.0 as usize) ^ board ^ tallies) as u64
-            }
-            3 => self.stretches.iter().map(|stretch| self.line_of(stretch)).sum(),
-            _ => self.stretches.iter().map(|stretch| self.baseline_of(stretch)).sum(),
-        }
-    }
-
-    #[inline]
-    fn line_of(&self, stretch: &Stretch) -> u64 {
-        let (board, place) = (&self.boards[stretch.at.chunk()].0, stretch.at.place());
-        u64::from(board.line(place).given(place))
-    }
-
-    #[inline]
-    fn baseline_of(&self, stretch: &Stretch) -> u64 {
-        self.boards[stretch.at.chunk()].0.handed_out(stretch.at.place(), 0)
     }
 }
 
@@ -443,8 +429,8 @@ mod tests {
                 for (index, best) in candidates.iter().enumerate() {
                     candidates.iter().for_each(|one| one.gauge.report(1.0));
                     best.gauge.report(0.5);
-                    let sample = panel.sample(&mut random);
-                    let least = panel.least(&sample, |lane| lane.load() * lane.inverse, &mut random);
+                    let mut sample = panel.sample(&mut random);
+                    let least = panel.least(&mut sample, |lane| lane.load() * lane.inverse, &mut random);
                     let found = least.map(|found| (found.index, panel.id(found.index)));
                     assert_eq!(found, Some((index, best.id)), "{count} without each {gap}th");
                 }
@@ -459,8 +445,8 @@ mod tests {
         let panel = Panel::new(&candidates, LANES, nothing);
         let mut random = SplitMix::new(1);
         for _ in 0..50_000 {
-            let sample = panel.sample(&mut random);
-            let found = panel.least(&sample, |lane| lane.given(), &mut random).unwrap();
+            let mut sample = panel.sample(&mut random);
+            let found = panel.least(&mut sample, |lane| lane.given(), &mut random).unwrap();
             panel.give(found);
             tallies[found.index].count();
         }
@@ -502,9 +488,9 @@ mod tests {
             let mut random = SplitMix::new(1);
             let mut seen = HashSet::new();
             for _ in 0..20_000 {
-                let sample = panel.sample(&mut random);
+                let mut sample = panel.sample(&mut random);
                 // All measure the same.
-                seen.extend(panel.least(&sample, |_| 1.0, &mut random).map(|found| found.index));
+                seen.extend(panel.least(&mut sample, |_| 1.0, &mut random).map(|found| found.index));
             }
             assert_eq!(seen.len(), candidates.len());
             let inverse = |index: usize| panel.lane(index).inverse;

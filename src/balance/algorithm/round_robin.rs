@@ -13,6 +13,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::super::ahead::{want, want_all};
 use super::*;
 
 pub const SPEC: AlgorithmSpec = AlgorithmSpec {
@@ -134,11 +135,14 @@ impl Select for Prepared {
         }
     }
 
-    fn fetch(&self, step: u32) -> u64 {
+    fn fetch(&self, step: u32) {
         match step {
-            1 => (self.count + self.ids.0.len()) as u64,
-            2 if self.count <= contest::MOST => u64::from(self.period.first().map_or(0, |first| *first)),
-            _ => 0,
+            1 => {
+                want(&self.ids);
+                want(&self.period);
+            }
+            2 if self.count <= contest::MOST => want_all(&self.period),
+            _ => {}
         }
     }
 

@@ -1,5 +1,6 @@
 //! Weighted sampling in constant time: Walker's alias method, built by Vose's algorithm (IEEE TSE 17(9), 1991).
 
+use super::super::ahead::want_at;
 use super::super::random::Random;
 
 /// Draws an index with probability in proportion to its weight: one random number and one row a draw.
@@ -44,9 +45,18 @@ impl Alias {
 
     /// Two such for one random number, of which each takes the half that the other hardly looks at.
     #[inline]
-    pub fn draw_two(&self, random: &mut dyn Random) -> [usize; 2] {
-        let bits = random.next();
+    pub fn two_at(&self, bits: u64) -> [usize; 2] {
         [self.at(bits), self.at(bits.rotate_left(32))]
+    }
+
+    /// Asks for what draws by these bits will read.
+    #[inline]
+    pub fn want_two(&self, bits: u64) {
+        if !self.rows.is_empty() {
+            let row = |bits: u64| (u128::from(bits) * self.count as u128 >> 64) as usize;
+            want_at(&self.rows, row(bits));
+            want_at(&self.rows, row(bits.rotate_left(32)));
+        }
     }
 
     /// The index that belongs to uniform bits; the upper ones count most.
@@ -100,7 +110,7 @@ mod tests {
         let class = |index: usize| index % 3 * 4 + index / 3125;
         let draws = 1_000_000;
         for _ in 0..draws {
-            let [one, other] = alias.draw_two(&mut random);
+            let [one, other] = alias.two_at(random.next());
             seen[class(one)][class(other)] += 1.0;
         }
         let part = |class: usize| (1.0 + (class / 4) as f64) / 24.0;

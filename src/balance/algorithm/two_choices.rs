@@ -53,7 +53,7 @@ impl Select for Prepared {
         if self.contenders.len() < 2 {
             return (self.contenders.len() == 1).then(|| self.contenders.id(0));
         }
-        let [first, mut second] = self.alias.draw_two(random);
+        let [first, mut second] = self.alias.two_at(random.next());
         // The second may not be the first again: some tries by weight, then its neighbour.
         if second == first {
             let other = (0..3).map(|_| self.alias.draw(random)).find(|&draw| draw != first);
@@ -76,7 +76,17 @@ impl Select for Prepared {
         self.contenders.shares()
     }
 
-    fn fetch(&self, step: u32) -> u64 {
-        self.contenders.fetch(step)
+    fn fetch(&self, step: u32) {
+        self.contenders.fetch(step, |_, _| {});
+    }
+
+    fn foresee(&self, random: &dyn Random) -> Option<[MemberId; 2]> {
+        if let Some(later) = random.foresee(FAR) {
+            self.alias.want_two(later);
+            self.alias.two_at(later).iter().for_each(|&index| self.contenders.want_stretch(index));
+        }
+        let drawn = self.alias.two_at(random.foresee(NEAR)?);
+        drawn.iter().for_each(|&index| self.contenders.want(index));
+        Some(drawn.map(|index| self.contenders.id(index)))
     }
 }

@@ -11,6 +11,7 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
+use super::super::ahead::want;
 use super::super::board::{LANES, Own, OwnLine};
 use super::super::gauge::AtomicF64;
 use super::live::Live;
@@ -120,6 +121,16 @@ impl Utilization {
     }
 }
 
+/// Asks for a place's row and its neighbours'.
+#[inline]
+fn want_own(own: &Arc<Own>, place: usize) {
+    let line = own.line(place);
+    want(&line.turns);
+    want(&line.figures);
+    want(&line.from);
+    want(&line.until);
+}
+
 #[inline]
 fn row<'a>(lane: &Lane<'a, Arc<Own>>) -> Row<'a> {
     Row::of(lane.own, lane.place())
@@ -162,8 +173,8 @@ impl Select for Prepared {
     fn select(&self, pick: &Pick<'_>, random: &mut dyn Random) -> Option<MemberId> {
         let average = self.average.get();
         let cost = |lane: &Lane<'_, Arc<Own>>| row(lane).cost(pick.now, average, lane.inverse);
-        let sample = self.panel.sample(random);
-        let next = self.panel.least(&sample, |lane| turns::due(row(lane).turn(), cost(lane)), random)?;
+        let mut sample = self.panel.sample(random);
+        let next = self.panel.least(&mut sample, |lane| turns::due(row(lane).turn(), cost(lane)), random)?;
         let lane = self.panel.lane_of(next);
         self.clock.take(row(&lane).turn(), cost(&lane));
         self.latest.store(pick.now.nanos(), Relaxed);
@@ -191,7 +202,11 @@ impl Select for Prepared {
         contest::shares((0..self.panel.len()).map(|index| (self.panel.id(index), part(index))))
     }
 
-    fn fetch(&self, step: u32) -> u64 {
-        self.panel.fetch(step)
+    fn fetch(&self, step: u32) {
+        self.panel.fetch(step, want_own);
+    }
+
+    fn foresee(&self, random: &dyn Random) -> Option<[MemberId; 2]> {
+        self.panel.foresee(random, want_own)
     }
 }

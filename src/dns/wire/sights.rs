@@ -3,16 +3,15 @@
 //! Of ten thousand farms, each asked for now and then, nothing is in the cache when its turn comes: name, farm, view,
 //! rule, numbers and member of each lie on some ten lines, and most of them are found only through the one before. Answered one
 //! after another, queries would wait for memory most of the time. But the queries of a batch wait for different lines: so
-//! all of them take the first step, then all take the second, and a core has ten loads or more under way at a time.
-//! These are ordinary loads, whose values are thrown away.
+//! all of them take the first step, then all take the second, and each step only asks for what the next one reads.
 
-use std::hint::black_box;
 use std::sync::{Arc, Weak};
 
 use super::super::authority::Authority;
 use super::super::query::{HEADER, name_length};
 use super::super::udp::BATCH;
 use super::super::zone::Zones;
+use crate::balance::ahead::want_at;
 use crate::balance::sight::Sight;
 use crate::balance::view::STEPS;
 
@@ -65,23 +64,16 @@ impl Sights {
         self.each[number].get_or_insert_with(|| Sight::of(&zones.farms()[number]))
     }
 
-    /// Brings what the answers to these queries need into the cache, as far as they ask for farms.
+    /// Asks for all that the answers to these queries will read, as far as they ask for farms.
     pub fn fetch<'a>(&mut self, zones: &Zones, batch: impl Iterator<Item = &'a [u8]>) {
         let (mut hashes, mut nodes, mut farms) = ([0; BATCH], [0; BATCH], [0; BATCH]);
         let hashes = gather(&mut hashes, batch.filter_map(|datagram| zones.farm_hash(name_asked(datagram)?)));
         let nodes = gather(&mut nodes, hashes.iter().filter_map(|&hash| zones.node_ahead(hash)));
-        let mut names = [0; BATCH];
-        let mut count = 0;
-        let found = nodes.iter().filter_map(|&node| zones.farm_ahead(node));
-        for ((farm, name), found) in farms.iter_mut().zip(&mut names).zip(found) {
-            (*farm, *name) = found;
-            count += 1;
-        }
-        let (farms, names) = (&farms[..count], &names[..count]);
-        black_box(names.iter().map(|&name| zones.fetch_name(name)).fold(0, u64::wrapping_add));
+        let farms = gather(&mut farms, nodes.iter().filter_map(|&node| zones.farm_ahead(node)));
+        farms.iter().for_each(|&farm| want_at(&self.each, farm));
+        farms.iter().for_each(|&farm| self.of(zones, farm).want());
         for step in 0..STEPS {
-            let fetched = farms.iter().map(|&farm| self.of(zones, farm as usize).view().fetch(step));
-            black_box(fetched.fold(0, u64::wrapping_add));
+            farms.iter().for_each(|&farm| self.of(zones, farm).view().fetch(step));
         }
     }
 }

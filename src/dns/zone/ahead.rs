@@ -1,8 +1,9 @@
-//! A look-up taken apart into steps, so that those of many names can be taken together: each reads what the next one needs
-//! and nothing that is behind that. They only guess; [`Zones::find`] says what is so.
+//! A look-up taken apart into steps, so that those of many names can be taken together: each asks for what the next one
+//! reads. They only guess; [`Zones::find`] says what is so.
 
 use super::super::name::{self, Labels};
 use super::{Kind, Zones};
+use crate::balance::ahead::want_at;
 
 impl Zones {
     /// The hash under which a farm would be that this wire name, in any letter case, asks for.
@@ -18,25 +19,21 @@ impl Zones {
         wire[apex..].eq_ignore_ascii_case(&zone.wire).then(|| name::extend_hash(zone.hash, &lower[..length]))
     }
 
-    /// The node that has this hash, as far as the index itself tells.
+    /// The node that has this hash, as far as the index itself tells; asks for it.
     #[inline]
     pub fn node_ahead(&self, hash: u64) -> Option<u32> {
-        self.index.find(hash, |_| true).copied()
+        let node = *self.index.find(hash, |_| true)?;
+        want_at(&self.nodes, node as usize);
+        Some(node)
     }
 
-    /// The farm that a node is, and where its name begins.
+    /// The farm that a node is; asks for its name and for where it stands in the list.
     #[inline]
-    pub fn farm_ahead(&self, node: u32) -> Option<(u32, u32)> {
+    pub fn farm_ahead(&self, node: u32) -> Option<usize> {
         let node = self.nodes.get(node as usize)?;
-        match node.kind {
-            Kind::Farm(farm) => Some((farm, node.name.0)),
-            _ => None,
-        }
-    }
-
-    /// Reads where a name begins, to bring it into the cache.
-    #[inline]
-    pub fn fetch_name(&self, start: u32) -> u64 {
-        self.names.get(start as usize).copied().map_or(0, u64::from)
+        let Kind::Farm(farm) = node.kind else { return None };
+        want_at(&self.names, node.name.0 as usize);
+        want_at(&self.farms, farm as usize);
+        Some(farm as usize)
     }
 }

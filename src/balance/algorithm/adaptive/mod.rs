@@ -71,6 +71,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use self::learner::Learner;
 use self::virtual_queue::{Drive, EIGHT, Queue, Slab, Terms};
+use super::super::ahead::{want, want_all};
+use super::super::random::SplitMix;
 use super::contest::{self, Contest};
 use super::counts::Counts;
 use super::panel::LOOK_AT_ALL;
@@ -248,12 +250,14 @@ impl Select for Prepared {
             let groups = &[0, 1, 2, 3][..self.len().div_ceil(EIGHT)];
             return self.least(groups, |winner| winner, pick.now, random);
         };
-        let drawn @ [one, other] = alias.draw_two(random);
+        // One number a choice, so that what the next one will draw can be foreseen.
+        let bits = random.next();
+        let drawn @ [one, other] = alias.two_at(bits);
         let of_one = self.size(one);
         let index = |winner: usize| {
             if winner < of_one { one * EIGHT + winner } else { other * EIGHT + winner - of_one }
         };
-        self.least(&drawn, index, pick.now, random)
+        self.least(&drawn, index, pick.now, &mut SplitMix::new(bits))
     }
 
     fn rank(&self, pick: &Pick<'_>, random: &mut dyn Random, order: &mut Vec<MemberId>) {
@@ -278,21 +282,40 @@ impl Select for Prepared {
         contest::shares((0..self.len()).map(|index| (self.ids.get(index), part(index))))
     }
 
-    fn fetch(&self, step: u32) -> u64 {
+    fn fetch(&self, step: u32) {
+        if step == 1 {
+            want(&self.turns);
+            want(&self.weights);
+            return want(&self.drive);
+        }
         if self.alias.is_some() {
-            return 0;
+            return;
         }
-        let turns = || self.turns.as_ref().filter(|_| self.drive.known.load(Relaxed) == 0);
         match step {
-            1 => (self.places.0.len() + self.weights.len()) as u64,
             2 => {
-                let (place, turns) = (self.places.0.first(), self.turns.as_ref());
-                let own = self.slab.len() as u64 + u64::from(place.map_or(0, |group| group[0]));
-                self.drive.known.load(Relaxed) + own + turns.map_or(0, |turns| turns.fetch(1))
+                self.slab.want();
+                self.counts.want_chunks();
+                want_all(&self.places.0);
+                want(&*self.drive);
             }
-            3 => turns().map_or_else(|| self.slab.fetch_queues(), |turns| turns.fetch(2)),
-            _ => turns().map_or_else(|| self.slab.fetch_seen(), |_| 0),
+            _ => self.slab.want_all(),
         }
+        if let Some(turns) = &self.turns {
+            turns.fetch(step - 1);
+        }
+    }
+
+    fn foresee(&self, random: &dyn Random) -> Option<[MemberId; 2]> {
+        let alias = self.alias.as_ref()?;
+        if let Some(later) = random.foresee(FAR) {
+            alias.want_two(later);
+        }
+        let drawn = alias.two_at(random.foresee(NEAR)?);
+        for group in drawn {
+            self.slab.want_group(self.places.get(group * EIGHT) as usize);
+            self.counts.want(group * EIGHT);
+        }
+        Some(drawn.map(|group| self.ids.get(group * EIGHT)))
     }
 
     fn beliefs(&self, now: Moment) -> Vec<(MemberId, Belief)> {

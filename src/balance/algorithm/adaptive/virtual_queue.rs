@@ -17,6 +17,7 @@
 use std::array::from_fn;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::super::super::ahead::{want, want_at};
 use super::super::super::gauge::AtomicF64;
 use super::super::super::moment::Moment;
 
@@ -213,15 +214,26 @@ impl Slab {
         self.seen.len()
     }
 
-    /// Reads all queues, to bring them into the cache: those of a farm that is looked at as a whole.
-    pub fn fetch_queues(&self) -> u64 {
-        let lines = |queues: &Queues| [&queues.y[0], &queues.fall[0], &queues.factor[0]].map(AtomicF64::get);
-        self.queues.iter().flat_map(lines).fold(0, |sum, number| sum ^ number.to_bits())
+    /// Asks for what tells where the queues are.
+    pub fn want(&self) {
+        want(&self.queues);
     }
 
-    /// The same with the tallies up to which answers are in them.
-    pub fn fetch_seen(&self) -> u64 {
-        self.seen.iter().fold(0, |sum, seen| sum ^ seen.load(Relaxed))
+    /// Asks for all queues: those of a farm that is looked at as a whole.
+    pub fn want_all(&self) {
+        (0..self.len()).step_by(EIGHT).for_each(|place| self.want_group(place));
+    }
+
+    /// Asks for a queue and those that stand with it.
+    #[inline]
+    pub fn want_group(&self, place: usize) {
+        if let Some(queues) = self.queues.get(place / EIGHT) {
+            want(&queues.y);
+            want(&queues.fall);
+            want(&queues.factor);
+        }
+        want_at(&self.seen, place);
+        want_at(&self.seen, place / EIGHT * EIGHT + EIGHT - 1);
     }
 
     /// The queue at this place, if there is one.

@@ -1,0 +1,65 @@
+//! What choices will read of a panel, asked for ahead.
+
+use super::super::super::ahead::{want, want_all, want_at};
+use super::*;
+
+impl<O> Panel<O> {
+    /// See [`Select::fetch`]. Nothing of a large farm, of which nobody knows at whom a choice will look. `own` asks for what the
+    /// rule reads beside a board.
+    #[inline]
+    pub fn fetch(&self, step: u32, own: impl Fn(&O, usize)) {
+        match step {
+            1 => {
+                want(&self.stretches);
+                want(&self.draw);
+                want(&self.ids);
+            }
+            _ if self.draw.is_some() => {}
+            2 => {
+                want_all(&self.stretches);
+                want_all(&self.boards);
+                want_all(&self.tallies);
+                want_all(&self.inverses);
+                want(&self.pool.average);
+            }
+            _ => self.stretches.iter().for_each(|stretch| self.want_numbers(stretch, &own)),
+        }
+    }
+
+    /// See [`Select::foresee`]: of a large farm, whom the choice after the next one will look at, and what it will read of them.
+    #[inline]
+    pub fn foresee(&self, random: &dyn Random, own: impl Fn(&O, usize)) -> Option<[MemberId; 2]> {
+        let alias = self.draw.as_ref()?;
+        if let Some(later) = random.foresee(FAR) {
+            alias.want_two(later);
+            alias.two_at(later).iter().for_each(|&drawn| want_at(&self.stretches, drawn));
+        }
+        let drawn = alias.two_at(random.foresee(NEAR)?).map(|drawn| &self.stretches[drawn]);
+        for stretch in drawn {
+            self.want_numbers(stretch, &own);
+            self.tallies[stretch.tally.chunk()].want(stretch.tally.place());
+        }
+        Some(drawn.map(|stretch| self.ids.get(stretch.first as usize)))
+    }
+
+    /// Asks for what tells where a candidate's numbers are.
+    #[inline]
+    pub fn want_stretch(&self, index: usize) {
+        want_at(&self.stretches, index >> self.run);
+    }
+
+    /// Asks for a candidate's numbers.
+    #[inline]
+    pub fn want(&self, index: usize) {
+        let found = self.find(index);
+        self.boards[found.at.chunk()].0.want(found.at.place());
+        self.tallies[found.tally.chunk()].want(found.tally.place());
+    }
+
+    #[inline]
+    fn want_numbers(&self, stretch: &Stretch, own: &impl Fn(&O, usize)) {
+        let (board, beside) = &self.boards[stretch.at.chunk()];
+        board.want(stretch.at.place());
+        own(beside, stretch.at.place());
+    }
+}
