@@ -42,6 +42,9 @@ const MODE_PRIOR: [f64; MODES] = [1.0, 0.03, 0.2, 1.0, 0.1];
 const MODE_CANDOUR: f64 = 0.5;
 /// A member's own capacity is nonsense at first; only the last of so many parts of the predictions count.
 const MODE_RECENT: f64 = 3.0;
+/// By this factor the error of any other mode must be less than that of members that are alike: what explains less is not
+/// worth following, for it may be what choices do by themselves (who is taken for fast is never idle for long).
+const WORTHWHILE: f64 = 1.005;
 /// A farm that is busy for a smaller part of its time is nearly idle. There capacities matter little to response times, but
 /// decide among idle members, so that whoever looks fastest by chance would get most. So members are alike there,
 /// unless it is so many times likelier that they are not.
@@ -296,13 +299,18 @@ impl Bank {
             return self.take_for_alike();
         }
         let power = 0.5 * MODE_CANDOUR * (self.judged / MODE_RECENT).min(MEMORY);
-        let likely = |mode: usize| MODE_PRIOR[mode] * (self.mode_errors[mode].max(TINY) / best).powf(-power);
+        let likely = |mode: usize| {
+            let price = if mode == 0 { 1.0 } else { WORTHWHILE };
+            MODE_PRIOR[mode] * (price * self.mode_errors[mode].max(TINY) / best).powf(-power)
+        };
         let likely: [f64; MODES] = std::array::from_fn(likely);
-        let (part, times) = NEARLY_IDLE;
-        if self.busy < part && likely[1..].iter().all(|&other| other <= times * likely[0]) {
+        let sum: f64 = likely.iter().sum();
+        // Alike to the last bit, if that is likelier than not: the least difference would send everybody to the same one of
+        // those that are idle.
+        let times = if self.busy < NEARLY_IDLE.0 { NEARLY_IDLE.1 } else { 1.0 };
+        if sum - likely[0] <= times * likely[0] {
             return self.take_for_alike();
         }
-        let sum: f64 = likely.iter().sum();
         self.modes = likely.map(|likely| likely / sum);
         let best = (0..MODES).max_by(|&one, &other| likely[one].total_cmp(&likely[other]));
         self.mode = best.unwrap_or(0);
@@ -377,6 +385,22 @@ mod tests {
         assert_eq!((bank.errors[0][2], bank.knee(&pool, 1.0), bank.gain()), (5.0 / 4.0, 0.25, 0.25));
         bank.rescale(-2);
         assert_eq!((bank.errors[0][4], bank.knee(&pool, 1.0), bank.gain()), (5.0, 1.0, 1.0));
+    }
+
+    #[test]
+    fn members_are_alike_to_the_last_bit_unless_it_is_likelier_that_they_are_not() {
+        let alike = |errors: [f64; MODES]| {
+            let mut bank = Bank::new(Some(1.0));
+            bank.judged = 2.0 * MEMORY;
+            (bank.busy, bank.mode_errors, bank.still) = (0.7, errors, 2.0);
+            *bank.errors = [[1.0; GAINS.len()]; DELAYS.len()];
+            bank.other = [1.0; GAINS.len()];
+            bank.weigh(0.1, 1.0);
+            bank.modes == ALIKE
+        };
+        assert!(alike([1.0, 1.0, 1.0, 1.0, 1.0]), "nothing speaks for it");
+        assert!(alike([1.0, 1.0, 1.0, 0.997, 0.997]), "it explains hardly more");
+        assert!(!alike([1.0, 1.0, 1.0, 0.97, 1.0]), "it explains more");
     }
 
     #[test]

@@ -225,12 +225,11 @@ impl Learner {
             Some(interval) => {
                 changed = self.judge(index, &interval);
                 self.see_crowd(index, &interval, now);
-                self.members[index].take(&interval, POOLED, &mut self.pool);
                 self.take_pace(index, report);
                 let usual = self.members[index].arrivals_a_report();
                 self.arrivals_a_report += (usual - self.arrivals_a_report) * 0.01;
             }
-            None => self.members[index].interval = None,
+            None => self.members[index].take(POOLED, &mut self.pool),
         }
         let counter = report.counter.or(last.counter);
         let last = Last { load, at: now, since, answers: report.answers, counter };
@@ -357,7 +356,7 @@ impl Learner {
         let moved = |load: f64| (load + growth).clamp(0.0, MOST);
         let loads: Vec<f64> = self.loads(now).map(moved).collect();
         for member in self.members.iter_mut().filter(|member| !member.is_silent()) {
-            member.interval = None;
+            member.take(POOLED, &mut self.pool);
             if let Some(last) = &mut member.last {
                 last.load = moved(last.load);
             }

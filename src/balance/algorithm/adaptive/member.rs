@@ -118,8 +118,11 @@ pub struct Told {
     pub intervals: u32,
     /// Arrivals that are still to take effect, for every delay.
     pub pending: [f64; DELAYS.len()],
-    /// Reports that were put together to one interval to be judged, and the interval so far.
-    pub interval: Option<(u32, Interval)>,
+    /// What was seen since the other sums were added to: several reports are judged as one where they come thick, and
+    /// only then believed.
+    fresh: Sums,
+    /// The load when that began.
+    fresh_from: f64,
 }
 
 impl Blank for Told {
@@ -134,7 +137,8 @@ impl Blank for Told {
             arrivals_a_report: 0.0,
             intervals: 0,
             pending: [0.0; DELAYS.len()],
-            interval: None,
+            fresh: Sums::NONE,
+            fresh_from: 0.0,
         };
         &BLANK
     }
@@ -193,20 +197,43 @@ impl Member {
         effective
     }
 
-    /// Takes an interval into the sums, and what they change by into `pool`, the sums of the farm over `pooled`, one of
-    /// the windows; busy seconds count there as often as the member's weight says.
-    pub fn take(&mut self, interval: &Interval, pooled: usize, pool: &mut Sums) {
+    /// Sees an interval, which begins where the last one ended. Nothing is learned of it until [`take`](Self::take).
+    pub fn see(&mut self, interval: &Interval) {
         let Interval { before, after, arrivals, span } = *interval;
         self.intervals = self.intervals.saturating_add(1);
         let step = 1.0 / f64::from(self.intervals.min(32));
         self.arrivals_a_report += (arrivals[0] - self.arrivals_a_report) * step;
-        let weight = self.weight;
-        let mut fresh =
+        if self.fresh.intervals == 0.0 {
+            self.fresh_from = before;
+        }
+        let mut seen =
             Sums { drop: before - after, arrivals, span, intervals: 1.0, busy: [0.0; KNEES.len()] };
-        for (busy, knee) in fresh.busy.iter_mut().zip(KNEES) {
+        for (busy, knee) in seen.busy.iter_mut().zip(KNEES) {
             let part = 0.5 * ((before / knee).min(1.0) + (after / knee).min(1.0));
             *busy = span * part.max(LEAST_BUSY);
         }
+        self.fresh.add(&seen, 1.0);
+    }
+
+    /// Whether something was seen and not yet taken.
+    pub fn is_being_seen(&self) -> bool {
+        self.fresh.intervals > 0.0
+    }
+
+    /// What was seen and not yet taken, as one interval, and how many it is made of.
+    pub fn seen(&self) -> (Interval, f64) {
+        let Sums { drop, arrivals, span, intervals, .. } = self.fresh;
+        let (before, after) = (self.fresh_from, (self.fresh_from - drop).max(0.0));
+        (Interval { before, after, arrivals, span }, intervals)
+    }
+
+    /// Takes what was seen into the sums, and what they change by into `pool`, the sums of the farm over `pooled`, one of
+    /// the windows; busy seconds count there as often as the member's weight says.
+    pub fn take(&mut self, pooled: usize, pool: &mut Sums) {
+        if !self.is_being_seen() {
+            return;
+        }
+        let (fresh, weight) = (std::mem::replace(&mut self.fresh, Sums::NONE), self.weight);
         for (place, (least_arrivals, least_reports)) in WINDOWS.into_iter().enumerate() {
             let window = (least_arrivals / self.arrivals_a_report.max(1e-9)).clamp(least_reports, LONGEST);
             let sums = &mut self.sums[place];
@@ -215,7 +242,7 @@ impl Member {
             }
             let kept = *sums;
             *sums = fresh;
-            sums.add(&kept, 1.0 - 1.0 / window);
+            sums.add(&kept, (1.0 - 1.0 / window).powi(fresh.intervals as i32));
             if place == pooled {
                 pool.add(&weighted(sums, weight), 1.0);
             }
@@ -234,14 +261,40 @@ impl Member {
         }
         let factor = 2f64.powi(-powers);
         self.sums.iter_mut().for_each(|sums| sums.rescale(powers));
+        self.fresh.rescale(powers);
+        self.fresh_from *= factor;
         if let Some(last) = &mut self.last {
             last.load *= factor;
         }
-        self.interval = None;
     }
 }
 
 /// A member's sums as they count in the pool: busy seconds and seconds by weight, for capacity goes by weight there.
 pub fn weighted(sums: &Sums, weight: f64) -> Sums {
     Sums { span: sums.span * weight, busy: sums.busy.map(|busy| busy * weight), ..*sums }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_is_one_interval_and_teaches_nothing_until_it_is_taken() {
+        let (mut member, mut pool) = (Member::new(1, 2.0), Sums::default());
+        let interval =
+            |before: f64, after: f64| Interval { before, after, arrivals: [3.0; DELAYS.len()], span: 0.5 };
+        [(4.0, 6.0), (6.0, 1.0)].iter().for_each(|&(before, after)| member.see(&interval(before, after)));
+        assert_eq!((member.sums[0].span, pool.span, member.is_being_seen()), (0.0, 0.0, true));
+        let (whole, count) = member.seen();
+        assert_eq!(
+            (count, whole.before, whole.after, whole.arrivals[0], whole.span),
+            (2.0, 4.0, 1.0, 6.0, 1.0)
+        );
+        member.take(1, &mut pool);
+        assert_eq!((member.sums[0].span, member.sums[2].drop, member.is_being_seen()), (1.0, 3.0, false));
+        assert_eq!((pool.span, pool.departed(1.0, 0)), (2.0, 9.0), "seconds by weight");
+        member.see(&interval(1.0, 2.0));
+        member.rescale(2);
+        assert_eq!((member.seen().0.before, member.seen().0.after), (0.25, 0.5));
+    }
 }

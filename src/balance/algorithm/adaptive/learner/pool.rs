@@ -22,7 +22,7 @@ impl Learner {
         self.pace.add(&member.pace, member.weight, part);
     }
 
-    /// Takes what a member says of its own speed.
+    /// Takes what a member says of its own speed. It is believed once its last interval was judged.
     pub(super) fn take_pace(&mut self, index: usize, report: &Observation<'_>) {
         let told = |name: &str| report.statistics.get(name);
         let (Some(rate), Some(busy)) = (told("q"), told("u")) else { return };
@@ -31,7 +31,9 @@ impl Learner {
         let arrivals = member.arrivals_a_report();
         member.pace.take(rate, busy, told("e").unwrap_or(0.0), arrivals);
         self.pace.add(&member.pace, member.weight, 1.0);
-        member.told_speed = member.pace.relative(&self.pace, member.weight);
+        if !member.is_being_seen() {
+            member.told_speed = member.pace.relative(&self.pace, member.weight);
+        }
     }
 
     /// Takes another weight of a member.

@@ -1,37 +1,31 @@
 //! From what was learned to what choices read: intervals judged, the driving hypothesis, each member's virtual queue set.
 
 use super::super::super::super::moment::Moment;
-use super::super::capacity::USUAL_UTILIZATION;
+use super::super::capacity::{POOLED, USUAL_UTILIZATION};
 use super::super::member::{Interval, Last, Member};
 use super::{Learner, MOST_TOGETHER, STEEPNESS, STEP, Seen, WORTH};
 
 impl Learner {
-    /// Shows an interval to the bank, alone or, where reports come thick, several as one.
+    /// Sees an interval, and shows it to the bank, alone or, where reports come thick, several as one. Capacities are learned
+    /// from it only after that: who had seen it would foretell it well, whatever is true.
     pub(super) fn judge(&mut self, index: usize, interval: &Interval) -> bool {
         let member = &mut self.members[index];
-        if member.intervals < 2 {
+        let together = (WORTH / member.arrivals_a_report().max(1e-9)).clamp(1.0, MOST_TOGETHER).floor();
+        member.see(interval);
+        if member.intervals <= 2 {
+            member.take(POOLED, &mut self.pool);
             return false;
         }
-        let together = (WORTH / member.arrivals_a_report().max(1e-9)).clamp(1.0, MOST_TOGETHER) as u32;
-        let (count, whole) = match member.interval.take() {
-            None => (1, *interval),
-            Some((count, before)) => (
-                count + 1,
-                Interval {
-                    before: before.before,
-                    after: interval.after,
-                    arrivals: std::array::from_fn(|delay| before.arrivals[delay] + interval.arrivals[delay]),
-                    span: before.span + interval.span,
-                },
-            ),
-        };
+        let (whole, count) = member.seen();
         if count < together {
-            member.interval = Some((count, whole));
             return false;
         }
         // A load that the answers of an interval do not move cannot be steered by answers.
         let least_gain = self.scale.usual() / (2.0 * self.arrivals_a_report.max(8.0));
-        self.bank.judge(&self.members[index], &self.pool, &whole, least_gain, self.scale.usual())
+        let usual = self.scale.usual();
+        let changed = self.bank.judge(&self.members[index], &self.pool, &whole, least_gain, usual);
+        self.members[index].take(POOLED, &mut self.pool);
+        changed
     }
 
     /// Learns from an interval up to which load workers are free; lets choices follow that.
