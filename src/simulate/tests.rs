@@ -223,6 +223,14 @@ fn adaptive_rotates_where_answers_are_kept_for_longer_than_a_load_lasts() {
 }
 
 #[test]
+fn adaptive_finds_out_what_answers_bring_without_leaving_its_turns() {
+    // Before anything is learned an answer is taken to bring 1, which is 77 requests here.
+    let run = |rule| outcome("unit", 0.5, 50.0, rule, 20_000).mean;
+    let (adaptive, turns) = (run("adaptive"), run("round-robin"));
+    assert!(adaptive < 1.06 * turns, "{adaptive} {turns}");
+}
+
+#[test]
 fn adaptive_leaves_everybody_his_share_in_a_farm_that_is_nearly_idle() {
     for every in [5.0, 50.0] {
         let worst = outcome("equal", 0.02, every, "adaptive", 20_000).worst;

@@ -65,6 +65,8 @@ const FIRST_GAIN: f64 = 1.0;
 const FIRST_PART: f64 = 1.0 / 64.0;
 /// Choices follow the knee when its logarithm has moved by so much.
 const STEP: f64 = 0.05;
+/// Virtual queues are resized when the logarithm of the load of an answer has moved by so much.
+const GAIN_STEP: f64 = 0.4;
 /// The exponent to which crowding counts against speed: (c/µ)·((q+g)/c)^3.
 const STEEPNESS: f64 = 3.0;
 

@@ -3,7 +3,8 @@
 use super::super::super::super::moment::Moment;
 use super::super::capacity::{POOLED, USUAL_UTILIZATION};
 use super::super::member::{Interval, Last, Member};
-use super::{Learner, MOST_TOGETHER, STEEPNESS, STEP, Seen, WORTH};
+use super::super::scale::MOST;
+use super::{GAIN_STEP, Learner, MOST_TOGETHER, STEEPNESS, STEP, Seen, WORTH};
 
 impl Learner {
     /// Sees an interval, and shows it to the bank, alone or, where reports come thick, several as one. Capacities are learned
@@ -59,11 +60,18 @@ impl Learner {
         self.bank.goes_on(member, &self.pool, last.load, arrivals / span, span.min(settled))
     }
 
-    /// Lets choices follow what the bank believes now.
+    /// Lets choices follow what the bank believes now. Where answers bring much more or less than was believed the virtual
+    /// queues are made of answers of the old size and fall at the old speed: all of them are taken to the new one at once, or
+    /// who reports last would look empty and get everything until then.
     pub(super) fn steer(&mut self, now: Moment) {
-        self.drive.gain.set(self.bank.gain() * self.requests_an_answer());
-        if (self.knee() / self.drive.knee.get()).ln().abs() > STEP {
-            let loads: Vec<f64> = self.loads(now).collect();
+        let gain = self.bank.gain() * self.requests_an_answer();
+        let grown = gain / self.drive.gain.get();
+        self.drive.gain.set(gain);
+        let moved = |factor: f64, step: f64| factor.ln().abs() > step;
+        let resized = moved(grown, GAIN_STEP);
+        if resized || moved(self.knee() / self.drive.knee.get(), STEP) {
+            let resize = |load: f64| if resized { (load * grown).min(MOST) } else { load };
+            let loads: Vec<f64> = self.loads(now).map(resize).collect();
             self.put_all(&loads, now);
         }
     }
