@@ -1,5 +1,9 @@
 //! From reports to beliefs: everything that happens under the engine's lock.
+//!
+//! A report sets a member's virtual queue; where little of what it tells lasts until the next one it only moves it
+//! ([`lasting`]).
 
+mod lasting;
 mod places;
 mod pool;
 mod steer;
@@ -8,6 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use self::lasting::Lasting;
 use super::super::super::late::Late;
 use super::super::super::moment::Moment;
 use super::super::{Candidate, Observation, Params};
@@ -34,6 +39,7 @@ pub struct Learner {
     pace: Pace,
     bank: Bank,
     crowd: Late<Crowd>,
+    lasting: Lasting,
     scale: Scale,
     /// Averaging that senders do.
     smoothing: Option<Smoothing>,
@@ -85,6 +91,7 @@ impl Learner {
             pace: Pace::NONE,
             bank,
             crowd: Late::default(),
+            lasting: Lasting::default(),
             scale: Scale::default(),
             smoothing: smoothing.map(Smoothing::new),
             counted: None,
@@ -223,8 +230,11 @@ impl Learner {
             .map(|arrivals| self.members[index].take_effect(arrivals, between))
             .map(|arrivals| Interval { before: last.load, after: load, arrivals, span: between });
         let mut changed = false;
+        let mut weight = 1.0;
         match interval {
             Some(interval) => {
+                self.lasting.take(interval.before, interval.arrivals[0], interval.after);
+                weight = self.lasting.weight();
                 changed = self.judge(index, &interval);
                 self.see_crowd(index, &interval, now);
                 self.take_pace(index, report);
@@ -241,7 +251,18 @@ impl Learner {
         }
         let load = self.load_at_report(&self.members[index], &last);
         let to_come = self.bank.to_come(&self.members[index]);
-        self.put(index, load * self.bank.stays() + to_come, report.answers, now);
+        let told = load * self.bank.stays() + to_come;
+        let load = if weight < 1.0 { self.mixed(index, told, weight, report) } else { told };
+        self.put(index, load, report.answers, now);
+    }
+
+    /// What was believed of a member until it reported, moved by this part towards what the report says.
+    fn mixed(&self, index: usize, told: f64, part: f64, report: &Observation<'_>) -> f64 {
+        let Some(queue) = self.slab.get(index) else { return told };
+        let missed = self.slab.missed(index as u32, report.answers).unwrap_or(0) as f64;
+        let (knee, gain) = (self.drive.knee.get(), self.drive.gain.get());
+        let believed = queue.load(report.now, knee) + missed * gain;
+        believed + part * (told - believed)
     }
 
     fn first_report(&mut self, index: usize, told: f64, report: &Observation<'_>) {
@@ -332,6 +353,7 @@ impl Learner {
         }
         self.members.iter_mut().for_each(|member| member.rescale(powers));
         self.pool.rescale(powers);
+        self.lasting.rescale(powers);
         if self.bank.is_new() {
             self.bank.begin_with(
                 FIRST_GAIN.max(self.scale.unit() * self.scale.usual() * FIRST_PART) / self.scale.unit(),
