@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::ahead::want;
-use super::algorithm::{MemberId, Pick, Select};
+use super::algorithm::{MemberId, Pick, Select, Ticket};
 use super::farm::{Ask, Farm};
 use super::moment::Moment;
 use super::note::Note;
@@ -165,14 +165,14 @@ impl Farm {
         for draw in 0..DRAWS {
             let key = hash.wrapping_add(draw).to_le_bytes();
             let key = if ask.key.is_empty() { &[][..] } else { &key };
-            let pick = Pick { now: ask.now, ticket: ticket.wrapping_add(draw), key };
+            let pick = Pick { now: ask.now, ticket: Ticket::Of(ticket.wrapping_add(draw)), key };
             match select.select(&pick, random) {
                 Some(member) if member == first => {}
                 other => return other,
             }
         }
         let mut order = Vec::new();
-        select.rank(&Pick { now: ask.now, ticket, key: ask.key }, random, &mut order);
+        select.rank(&Pick { now: ask.now, ticket: Ticket::Of(ticket), key: ask.key }, random, &mut order);
         order.into_iter().find(|&member| member != first).or(Some(first))
     }
 }

@@ -1,7 +1,7 @@
 //! A farm: a name, an immutable [`View`] behind one atomic pointer, and the choice.
 //!
 //! Everything that asks for a member (a DNS query, a text query, JSON, the simulator) goes through [`Farm::choose`], so
-//! they cannot disagree. A choice loads one pointer, takes one ticket, asks the prepared selector and counts one
+//! they cannot disagree. A choice loads one pointer, asks the prepared selector and counts one
 //! answer; it takes no lock and allocates nothing.
 
 use std::sync::Arc;
@@ -10,15 +10,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use arc_swap::{ArcSwap, Guard};
 
 use super::again::{Last, Mark};
-use super::algorithm::{MemberId, Pick};
+use super::algorithm::{MemberId, Pick, Ticket};
+use super::choice::{Choice, Chosen, Elsewhere, Lack};
 use super::common::Common;
 use super::moment::Moment;
 use super::name::Name;
-use super::plan::Fallback;
 use super::random::Random;
 use super::repeat::Packet;
 use super::sticky::Stick;
-use super::view::{Family, Machine, Seat, View, ViewSource};
+use super::view::{Family, Seat, View, ViewSource};
 
 /// Who asks, for what.
 #[derive(Debug, Clone, Copy)]
@@ -66,74 +66,11 @@ pub(super) struct Hot {
     /// A rotation for each family and one for questions without: proxies ask for A and AAAA in turn, and one rotation for
     /// both would show each of them only every other member.
     tickets: [AtomicU64; 3],
-    /// Answers that took no ticket here: they came from a fallback, or as a token or a KEY said.
-    pub(super) elsewhere: AtomicU64,
+    answers: AtomicU64,
     pub(super) last: Last,
     pub(super) common: Arc<Common>,
     /// Whether ledgers of suspicion are kept, since there was a second try.
     pub(super) doubts: AtomicBool,
-}
-
-/// What a farm answers to one question.
-pub enum Choice {
-    /// One of the farm's members, or of the farm that it falls back on.
-    Member(Chosen),
-    /// A fallback that is no farm. Never [`Fallback::Farm`].
-    Elsewhere(Elsewhere),
-    /// There are members to give, but none of them has an address of the family asked for.
-    NoAddress,
-    /// Nobody is left.
-    Nobody,
-}
-
-impl Choice {
-    /// The member that was chosen, with its view.
-    fn into_first(self) -> Option<(Guard<Arc<View>>, MemberId)> {
-        match self {
-            Self::Member(Chosen { view, first, .. }) => Some((view, first)),
-            _ => None,
-        }
-    }
-}
-
-/// Why there is no member to give, though the view has some.
-pub(super) enum Lack {
-    /// None of the family asked for.
-    Address,
-    /// Nobody is left.
-    Member,
-}
-
-/// A member that was chosen, best first if several were asked for. Keeps the view that it belongs to alive.
-pub struct Chosen {
-    view: Guard<Arc<View>>,
-    first: MemberId,
-    spares: Vec<MemberId>,
-}
-
-impl Chosen {
-    /// The chosen member.
-    pub fn machine(&self) -> &Arc<Machine> {
-        self.view.machine(self.first)
-    }
-
-    /// The chosen member, then the spares, best first.
-    pub fn machines(&self) -> impl Iterator<Item = &Arc<Machine>> {
-        std::iter::once(self.first).chain(self.spares.iter().copied()).map(|id| self.view.machine(id))
-    }
-}
-
-/// A fallback that was taken.
-pub struct Elsewhere(Guard<Arc<View>>);
-
-impl Elsewhere {
-    /// An address, host or URL.
-    pub fn fallback(&self) -> &Fallback {
-        match &self.0.source {
-            ViewSource::Elsewhere(fallback) => fallback,
-            _ => unreachable!("made from a view with this source only"),
-        }
-    }
 }
 
 impl Farm {
@@ -141,7 +78,7 @@ impl Farm {
         let hot = Hot {
             view: ArcSwap::from_pointee(view),
             tickets: Default::default(),
-            elsewhere: AtomicU64::new(0),
+            answers: AtomicU64::new(0),
             last: Last::default(),
             common,
             doubts: AtomicBool::new(false),
@@ -165,13 +102,12 @@ impl Farm {
 
     /// Answers given so far, those on behalf of farms that fall back on this one included.
     pub fn answers(&self) -> u64 {
-        let tickets = self.hot.tickets.iter().map(|count| count.load(Relaxed)).sum::<u64>();
-        tickets + self.hot.elsewhere.load(Relaxed)
+        self.hot.answers.load(Relaxed)
     }
 
-    /// Goes on from what a process before this one counted.
-    pub(super) fn count_on(&self, answers: u64) {
-        self.hot.elsewhere.fetch_add(answers, Relaxed);
+    /// Counts answers: those that [`choose_seat`](Self::choose_seat) left uncounted, or those of a process before this one.
+    pub fn count_on(&self, answers: u64) {
+        self.hot.answers.fetch_add(answers, Relaxed);
     }
 
     /// Chooses for one question. Only a choice that gives an address moves the rotation and is counted.
@@ -193,13 +129,15 @@ impl Farm {
     /// The same as [`choose`](Self::choose), from this farm's `view`, which the caller holds in a
     /// [`Sight`](super::sight::Sight): what `take` makes of the member that was chosen. `None` if no member was; then
     /// nothing was counted, and `choose` says what there is instead. Not for a farm whose answers come from
-    /// [elsewhere](View::elsewhere).
+    /// [elsewhere](View::elsewhere). The farm's answers, unlike the members', are only counted in `uncounted`: once in a
+    /// while the caller must [count them on](Self::count_on).
     #[inline]
     pub fn choose_seat<R>(
         &self,
         view: &View,
         ask: &Ask<'_>,
         random: &mut dyn Random,
+        uncounted: &mut u64,
         take: impl FnOnce(Seat<'_>) -> R,
     ) -> Option<R> {
         if let Some(member) = ask.given()
@@ -214,13 +152,15 @@ impl Farm {
             }
             (_, ViewSource::Members) => {
                 let member = self.choose_one(view, ask, random).ok()?;
+                *uncounted += 1;
                 Some(take(view.seat(member)))
             }
             (_, ViewSource::Farm(farm)) => {
                 let view = farm.view();
                 matches!(view.source, ViewSource::Members).then_some(())?;
                 let member = farm.choose_one(&view, ask, random).ok()?;
-                self.hot.elsewhere.fetch_add(1, Relaxed);
+                farm.count_on(1);
+                *uncounted += 1;
                 Some(take(view.seat(member)))
             }
             _ => None,
@@ -251,17 +191,16 @@ impl Farm {
         most: usize,
         random: &mut dyn Random,
     ) -> Choice {
-        let count_elsewhere = || self.hot.elsewhere.fetch_add(1, Relaxed);
         let choice = self.at_source(view, ask, |farm, view| {
             let choice = farm.choose_member(view, ask, most, random);
-            // Its own members' choices are counted by their tickets.
+            // Both count what one gives for the other.
             if matches!(choice, Choice::Member(_)) && !std::ptr::eq(farm, self) {
-                count_elsewhere();
+                farm.count_on(1);
             }
             choice
         });
-        if matches!(choice, Choice::Elsewhere(_)) {
-            count_elsewhere();
+        if matches!(choice, Choice::Member(_) | Choice::Elsewhere(_)) {
+            self.count_on(1);
         }
         choice
     }
@@ -300,11 +239,16 @@ impl Farm {
         &self.hot.tickets[family.map_or(0, |family| 1 + family as usize)]
     }
 
+    /// What a choice depends on; takes a ticket only if the rule does.
+    #[inline]
+    pub(super) fn pick<'a>(&'a self, ask: &Ask<'a>) -> Pick<'a> {
+        Pick { now: ask.now, ticket: Ticket::Next(self.tickets(ask.family)), key: ask.key }
+    }
+
     fn rank_members(&self, view: Guard<Arc<View>>, ask: &Ask<'_>, random: &mut dyn Random) -> Choice {
         let Some(select) = view.select(ask.family) else { return Choice::NoAddress };
-        let pick = Pick { now: ask.now, ticket: self.tickets(ask.family).load(Relaxed), key: ask.key };
         let mut order = Vec::new();
-        select.rank(&pick, random, &mut order);
+        select.rank(&self.pick(ask), random, &mut order);
         let preferred = view.preferred(ask).or(order.first().copied());
         let Some(first) = preferred else { return Choice::Nobody };
         order.retain(|&id| id != first);
@@ -326,7 +270,7 @@ impl Farm {
         }
     }
 
-    /// Chooses among the members of `view`, which is this farm's, and counts and notes who it was.
+    /// Chooses among the members of `view`, which is this farm's, and counts and notes who it was; the caller counts for the farm.
     #[inline(always)]
     fn choose_one(&self, view: &View, ask: &Ask<'_>, random: &mut dyn Random) -> Result<MemberId, Lack> {
         let select = view.select(ask.family).ok_or(Lack::Address)?;
@@ -334,9 +278,8 @@ impl Farm {
         let member = if ask.again || matches!(ask.stick, Stick::Key(_)) {
             self.choose_specially(view, select, ask, random)?
         } else {
-            let ticket = self.tickets(ask.family).fetch_add(1, Relaxed);
             view.foresee(select, random);
-            select.select(&Pick { now: ask.now, ticket, key: ask.key }, random).ok_or(Lack::Member)?
+            select.select(&self.pick(ask), random).ok_or(Lack::Member)?
         };
         self.note(view, member, ask, mark);
         Ok(member)
@@ -390,8 +333,7 @@ impl Farm {
     ) -> Vec<MemberId> {
         let mut spares = Vec::new();
         if let Some(select) = view.select(ask.family) {
-            let ticket = self.tickets(ask.family).load(Relaxed);
-            select.rank(&Pick { now: ask.now, ticket, key: ask.key }, random, &mut spares);
+            select.rank(&self.pick(ask), random, &mut spares);
         }
         spares.retain(|&id| id != first);
         spares.truncate(most - 1);

@@ -11,6 +11,7 @@
 //! | [`durable`] | what outlives the process, as data |
 //! | [`status`] | what the engine knows, copied out |
 //! | [`farm`], [`view`], [`crew`] | members as queries see them; `choose()` is what everything asks |
+//! | [`choice`] | what it answers |
 //! | [`sight`] | a thread's own hold on views |
 //! | [`gauge`], [`board`], [`slot`] | the few numbers that reports write while choices read, and how they lie in memory |
 //! | [`load`] | a farm's formula over statistics |
@@ -32,6 +33,7 @@ pub mod ahead;
 pub mod algorithm;
 mod backend;
 pub mod board;
+pub mod choice;
 pub mod common;
 mod crew;
 pub mod damper;
@@ -60,8 +62,9 @@ pub mod token;
 pub mod update;
 pub mod view;
 
+pub use choice::Choice;
 pub use engine::Engine;
-pub use farm::{Ask, Choice, Farm};
+pub use farm::{Ask, Farm};
 pub use moment::Moment;
 pub use name::Name;
 pub use plan::Plan;

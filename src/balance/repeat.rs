@@ -16,7 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::algorithm::MemberId;
-use super::farm::{Ask, Choice, Farm};
+use super::choice::Choice;
+use super::farm::{Ask, Farm};
 use super::moment::Moment;
 use super::note::Note;
 use super::random::{Random, SplitMix, hash_octets, mix};

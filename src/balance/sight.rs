@@ -16,7 +16,11 @@ use super::farm::Farm;
 use super::view::View;
 
 /// A farm and the view of it that was in force when the thread last looked.
-pub struct Sight(Cache<Watched, Arc<View>>);
+pub struct Sight {
+    view: Cache<Watched, Arc<View>>,
+    /// Answers that the thread has given and not counted yet.
+    uncounted: u64,
+}
 
 /// A farm as that which holds its view.
 struct Watched(Arc<Farm>);
@@ -32,19 +36,25 @@ impl Deref for Watched {
 impl Sight {
     /// Begins to watch a farm.
     pub fn of(farm: &Arc<Farm>) -> Self {
-        Self(Cache::new(Watched(Arc::clone(farm))))
+        Self { view: Cache::new(Watched(Arc::clone(farm))), uncounted: 0 }
     }
 
     /// Asks for what tells which view is in force.
     #[inline]
     pub fn want(&self) {
-        want(self.0.arc_swap());
+        want(self.view.arc_swap());
     }
 
     /// The view in force.
     #[inline]
     pub fn view(&mut self) -> &View {
-        self.0.load()
+        self.view.load()
+    }
+
+    /// The same, with the answers that are not counted yet: see [`Farm::choose_seat`].
+    #[inline]
+    pub fn look(&mut self) -> (&View, &mut u64) {
+        (self.view.load(), &mut self.uncounted)
     }
 }
 

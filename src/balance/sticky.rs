@@ -15,8 +15,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::algorithm::hash::{LOOK_AT_ALL, draw, hash, maglev, place};
-use super::algorithm::{MemberId, Pick, Select};
-use super::farm::{Ask, Choice, Farm, Lack};
+use super::algorithm::{MemberId, Select};
+use super::choice::{Choice, Lack};
+use super::farm::{Ask, Farm};
 use super::moment::Moment;
 use super::random::Random;
 use super::token::{self, Mode, Token, TokenError};
@@ -119,7 +120,7 @@ impl Farm {
             let unresolved = machine.addresses.is_empty();
             return Ok(Some(if unresolved { Choice::Nobody } else { Choice::NoAddress }));
         }
-        self.hot.elsewhere.fetch_add(1, Relaxed);
+        self.count_on(1);
         Ok(Some(self.give(view, target, ask, most, random)))
     }
 
@@ -137,15 +138,11 @@ impl Farm {
             let member = view.stick_to(key, first).ok_or(Lack::Member)?;
             // The same member for A and AAAA, even if it has only one of them.
             view.machine(member).address(ask.family).ok_or(Lack::Address)?;
-            self.hot.elsewhere.fetch_add(1, Relaxed);
             return Ok(member);
         }
         let member = match first {
             Some(first) => self.second_choice(view, select, ask, first, random),
-            None => {
-                let ticket = self.tickets(ask.family).fetch_add(1, Relaxed);
-                select.select(&Pick { now: ask.now, ticket, key: ask.key }, random)
-            }
+            None => select.select(&self.pick(ask), random),
         };
         member.ok_or(Lack::Member)
     }
@@ -164,7 +161,7 @@ impl Farm {
         let farm = self.hot.common.farm(token.target()).ok_or(Foreign)?;
         let choice = farm.choose_freely(farm.view(), &Ask { stick: Stick::No, ..*ask }, most, random);
         if matches!(choice, Choice::Member(_) | Choice::Elsewhere(_)) {
-            self.hot.elsewhere.fetch_add(1, Relaxed);
+            self.count_on(1);
         }
         Ok(Some(choice))
     }

@@ -112,7 +112,7 @@ impl Wire {
         if found.form != Form::Plain {
             return None;
         }
-        let view = sights.of(&authority.zones, found.number).view();
+        let (view, uncounted) = sights.of(&authority.zones, found.number).look();
         if view.answers() != 1 || view.elsewhere().is_some() {
             return None;
         }
@@ -131,7 +131,7 @@ impl Wire {
         let packet = Some(repeats.packet(client, &place[..length]));
         let ask = Ask { family: Some(family), key, stick, again: false, packet, now };
         let (mut four, mut six) = ([0; 4], [0; 16]);
-        let address = found.farm.choose_seat(view, &ask, random, |seat| match family {
+        let address = found.farm.choose_seat(view, &ask, random, uncounted, |seat| match family {
             Family::V4 => seat.v4().map(|address| {
                 four = address.octets();
                 &four[..]
@@ -141,6 +141,8 @@ impl Wire {
                 &six[..]
             }),
         })??;
+
+        sights.note(found.number);
 
         // From here on nothing of the query is read any more.
         let mut end = Opt::default();
@@ -317,7 +319,9 @@ impl Answer for Wire {
     }
 
     fn settle(&mut self) {
-        self.authority = None;
+        if let Some(authority) = self.authority.take() {
+            self.sights.settle(&authority.zones);
+        }
         let Counts { answered, cookie_valid, cookie_invalid } = std::mem::take(&mut self.counts);
         let metrics = self.handler.metrics();
         for (counter, count) in [

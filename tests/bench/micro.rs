@@ -39,8 +39,11 @@ fn name(text: &str) -> Name {
     Name::parse(text).expect("names made here are names")
 }
 
+/// Seconds since the epoch.
+const START: u64 = 1_000_000;
+
 fn start() -> Moment {
-    Moment::from_unix(Duration::from_secs(1_000_000))
+    Moment::from_unix(Duration::from_secs(START))
 }
 
 /// `farms` farms of `members` members each, all different, by one rule.
@@ -72,10 +75,19 @@ fn reports(members: usize, random: &mut SplitMix) -> Vec<Update> {
 }
 
 fn engine(rule: &str, members: usize, farms: usize) -> Engine {
-    let engine = Engine::new(plan(rule, members, farms), start()).expect("a plan without problems");
-    engine.apply(&reports(members, &mut SplitMix::new(1)), start()).expect("reports without problems");
+    let begun = Moment::from_unix(Duration::from_secs(START - REPORTS - 1));
+    let engine = Engine::new(plan(rule, members, farms), begun).expect("a plan without problems");
+    // More than one of each, so that a rule that learns has learned.
+    for second in 0..=REPORTS {
+        let now = Moment::from_unix(Duration::from_secs(START - REPORTS + second));
+        let reports = reports(members, &mut SplitMix::new(1 + second));
+        engine.apply(&reports, now).expect("reports without problems");
+    }
     engine
 }
+
+/// Reports of each member, one a second.
+const REPORTS: u64 = 4;
 
 /// A rule and a number of members.
 struct Case(&'static str, usize);
@@ -90,8 +102,8 @@ fn cases() -> impl Iterator<Item = Case> {
     ALGORITHMS.iter().flat_map(|spec| [10, 1_000, 100_000].map(|members| Case(spec.name, members)))
 }
 
-fn ask(key: &[u8]) -> Ask<'_> {
-    Ask { family: Some(Family::V4), key, stick: Stick::No, again: false, packet: None, now: start() }
+fn ask(key: &[u8], now: Moment) -> Ask<'_> {
+    Ask { family: Some(Family::V4), key, stick: Stick::No, again: false, packet: None, now }
 }
 
 #[divan::bench(args = cases(), sample_count = 100, sample_size = 2000)]
@@ -100,12 +112,23 @@ fn choose(bencher: Bencher, Case(rule, members): &Case) {
     let farm = engine.farm("f0").expect("the farm");
     let mut sight = Sight::of(&farm);
     let mut random = SplitMix::new(1);
-    let mut key = 0u64;
+    let (mut key, mut now) = (0u64, start());
     bencher.bench_local(move || {
         key = key.wrapping_add(1);
-        black_box(farm.choose_seat(sight.view(), &ask(&key.to_ne_bytes()), &mut random, |seat| seat.v4()));
+        let key_octets = key.to_ne_bytes();
+        let (view, uncounted) = sight.look();
+        let ask = ask(&key_octets, now);
+        black_box(farm.choose_seat(view, &ask, &mut random, uncounted, |seat| seat.v4()));
+        if key.is_multiple_of(BATCH) {
+            farm.count_on(std::mem::take(uncounted));
+            now = now + STEP;
+        }
     });
 }
+
+/// Choices of one batch, which are made at one moment and counted together, and the time from one batch to the next.
+const BATCH: u64 = 64;
+const STEP: Duration = Duration::from_micros(100);
 
 #[divan::bench(args = cases().filter(|Case(_, members)| *members == 10), sample_count = 100, sample_size = 2000)]
 fn choose_with_guard(bencher: Bencher, Case(rule, members): &Case) {
@@ -115,7 +138,7 @@ fn choose_with_guard(bencher: Bencher, Case(rule, members): &Case) {
     let mut key = 0u64;
     bencher.bench_local(move || {
         key = key.wrapping_add(1);
-        black_box(farm.choose(&ask(&key.to_ne_bytes()), &mut random));
+        black_box(farm.choose(&ask(&key.to_ne_bytes(), start()), &mut random));
     });
 }
 

@@ -39,7 +39,7 @@ impl Field {
     fn choose(&mut self, select: &dyn Select, key: &[u8]) -> usize {
         self.now += 1_000_000;
         let now = Moment::from_unix(std::time::Duration::from_nanos(self.now));
-        let pick = Pick { now, ticket: self.ticket, key };
+        let pick = Pick { now, ticket: Ticket::Of(self.ticket), key };
         self.ticket += 1;
         let id = select.select(&pick, &mut self.random).expect("there are candidates");
         let index = self.index(id);
@@ -48,7 +48,7 @@ impl Field {
     }
 
     fn pick(&self) -> Pick<'static> {
-        Pick { now: Moment::ZERO, ticket: self.ticket, key: b"" }
+        Pick { now: Moment::ZERO, ticket: Ticket::Of(self.ticket), key: b"" }
     }
 }
 

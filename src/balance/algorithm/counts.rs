@@ -1,13 +1,14 @@
 //! The tallies of candidates, found by their place in the order of the candidates.
 
-use super::super::ahead::{want, want_all};
+use super::super::ahead::want_all;
 use super::super::gauge::Tallies;
 use super::super::slot::CHUNK;
 use super::*;
+use smallvec::SmallVec;
 
 /// Where each candidate's tally stands.
 pub struct Counts {
-    chunks: Box<[Arc<Tallies>]>,
+    chunks: SmallVec<[Arc<Tallies>; 2]>,
     /// A chunk by its number, and a place there; none where each tally follows the one before, as they mostly do.
     at: Box<[u32]>,
     /// Where the first one is.
@@ -17,7 +18,7 @@ pub struct Counts {
 impl Counts {
     /// Of candidates in their order.
     pub fn new(candidates: &[Candidate]) -> Self {
-        let mut chunks = Vec::new();
+        let mut chunks = SmallVec::<[Arc<Tallies>; 2]>::new();
         let place = |candidate: &Candidate| {
             let slot = candidate.gauge.tally().slot();
             let number = panel::number(&mut chunks, slot.chunk(), |other| Arc::ptr_eq(other, slot.chunk()));
@@ -26,7 +27,7 @@ impl Counts {
         let at: Box<[u32]> = candidates.iter().map(place).collect();
         let first = at.first().copied().unwrap_or(0);
         let follow = at.iter().zip(first..).all(|(&at, due)| at == due);
-        Self { chunks: chunks.into(), at: if follow { Box::default() } else { at }, first }
+        Self { chunks, at: if follow { Box::default() } else { at }, first }
     }
 
     /// Answers that gave the candidate so far, over all farms.
@@ -43,8 +44,9 @@ impl Counts {
 
     /// Asks for what tells where tallies stand.
     pub fn want_chunks(&self) {
-        want(&self.at);
-        want_all(&self.chunks);
+        if self.chunks.spilled() {
+            want_all(&self.chunks);
+        }
     }
 
     /// Asks for a candidate's tally and those beside it.

@@ -126,7 +126,7 @@ impl Select for Prepared {
         let mut sample = panel.sample(random);
         let mut looks = LOOK_AT_ALL;
         loop {
-            let best = panel.least(&mut sample, measure, random)?;
+            let (best, _) = panel.least(&mut sample, measure, random)?;
             // Answers that others gave only make a measure greater: it is enough to look for them at the best one.
             if looks == 0 || !panel.catch_up(best) {
                 panel.give(best);

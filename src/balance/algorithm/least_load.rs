@@ -30,9 +30,11 @@ impl Algorithm for LeastLoad {
     }
 }
 
+#[repr(align(64))]
 struct Prepared(Contenders);
 
 /// Candidates that are compared by their loads.
+#[repr(C)]
 pub struct Contenders {
     panel: Panel<()>,
     answer_load: f64,
@@ -90,7 +92,7 @@ impl Select for Prepared {
         let mut sample = contenders.sample(random);
         let mut looks = LOOK_AT_ALL;
         loop {
-            let best = contenders.least(&mut sample, |lane| contenders.measure(lane), random)?;
+            let (best, _) = contenders.least(&mut sample, |lane| contenders.measure(lane), random)?;
             // Answers that others gave only make a measure greater: it is enough to look for them at the best one.
             if looks == 0 || !contenders.catch_up(best) {
                 contenders.give(best);

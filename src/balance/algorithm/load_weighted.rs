@@ -76,9 +76,9 @@ struct Prepared {
 impl Select for Prepared {
     fn select(&self, _: &Pick<'_>, random: &mut dyn Random) -> Option<MemberId> {
         let mut sample = self.panel.sample(random);
-        let next = self.panel.least(&mut sample, due, random)?;
+        let (next, due) = self.panel.least(&mut sample, due, random)?;
         let lane = self.panel.lane_of(next);
-        self.clock.take(turn(&lane), cost(lane.load(), lane.inverse));
+        self.clock.take(turn(&lane), due);
         Some(self.panel.id(next.index))
     }
 

@@ -31,6 +31,7 @@ pub use panel::LOOK_AT_ALL;
 mod battery;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::gauge::Gauge;
@@ -75,10 +76,38 @@ impl Ids {
 pub struct Pick<'a> {
     /// When.
     pub now: Moment,
-    /// The farm's count of choices. It lives in the farm: selectors come and go, a rotation must not start again.
-    pub ticket: u64,
+    /// The place in the farm's rotation.
+    pub ticket: Ticket<'a>,
     /// The key for rules that hash; empty if there is none.
     pub key: &'a [u8],
+}
+
+/// A place in a farm's rotation. The rotation's count lives in the farm: selectors come and go, it must not start again.
+#[derive(Debug, Clone, Copy)]
+pub enum Ticket<'a> {
+    /// This one.
+    Of(u64),
+    /// The next one of this count, for who needs one: a count that all threads move is the dearest thing in a choice.
+    Next(&'a AtomicU64),
+}
+
+impl Ticket<'_> {
+    /// Takes it.
+    #[inline]
+    pub fn take(self) -> u64 {
+        match self {
+            Self::Of(ticket) => ticket,
+            Self::Next(count) => count.fetch_add(1, Relaxed),
+        }
+    }
+
+    /// Which one it is, or would be.
+    pub fn look(self) -> u64 {
+        match self {
+            Self::Of(ticket) => ticket,
+            Self::Next(count) => count.load(Relaxed),
+        }
+    }
 }
 
 /// What a farm tells its rule beside the candidates.

@@ -10,19 +10,19 @@
 //! lately: two lines instead of sixteen.
 
 mod ahead;
+mod draw;
 
+use self::draw::{Draw, Sample};
 use super::super::board::{Board, LANES, Line, Own};
 use super::super::gauge::{Pool, Tallies};
-use super::super::random::SplitMix;
 use super::super::slot::CHUNK;
 use super::contest::Contest;
 use super::sample::Alias;
 use super::*;
+use smallvec::{Array, SmallVec};
 
 /// Farms up to this size are looked at as a whole.
 pub const LOOK_AT_ALL: usize = contest::MOST;
-/// Stretches that a choice draws at most.
-const MOST: usize = 4;
 
 /// Candidates that follow each other on one line.
 struct Stretch {
@@ -31,7 +31,7 @@ struct Stretch {
     /// Where its numbers are.
     at: At,
     length: u32,
-    /// Where the first one's tally is; those of the others follow it, but for what [`Panel::tally_of`] says.
+    /// Where the first one's tally is; those of the others follow it, but for what [`Uneven::tally_of`] says.
     tally: At,
 }
 
@@ -71,23 +71,29 @@ pub struct Found {
 }
 
 /// All candidates of a farm, in the order of need. `O` is what a rule finds beside a board: `()`, or what it keeps [of its own](Own).
+///
+/// Of a farm of ten, all of it lies here and not behind pointers: on two lines of the cache, if it begins on one.
 #[repr(C)]
 pub struct Panel<O> {
-    stretches: Box<[Stretch]>,
-    boards: Box<[(Arc<Board>, O)]>,
-    tallies: Box<[Arc<Tallies>]>,
+    stretches: SmallVec<[Stretch; 2]>,
+    boards: SmallVec<[(Arc<Board>, O); 2]>,
+    tallies: SmallVec<[Arc<Tallies>; 2]>,
     pool: Arc<Pool>,
     /// One over each one's weight where all weigh the same.
     inverse: f64,
-    /// Only for farms that are too large to be looked at as a whole: draws a stretch.
-    draw: Option<Alias>,
+    /// Only for farms that are too large to be looked at as a whole.
+    draw: Option<Box<Draw>>,
+    /// Only where candidates differ.
+    uneven: Option<Box<Uneven>>,
+}
+
+/// In what candidates differ.
+struct Uneven {
+    ids: Ids,
     /// Each one's one over its weight; none where all weigh the same.
     inverses: Box<[f64]>,
     /// Where each one's tally is; none where tallies follow each other along every stretch, as they mostly do.
     tally_of: Box<[At]>,
-    ids: Ids,
-    /// Members of a full stretch: two to the power of this.
-    run: u32,
 }
 
 /// What a measure may look at of one candidate.
@@ -121,16 +127,12 @@ impl<O> Lane<'_, O> {
     }
 }
 
-/// What one choice looks at: all of a small farm, some stretches of a large one.
-pub struct Sample {
-    drawn: [u32; MOST],
-    count: usize,
-    /// What a choice among some draws beside them: so each takes one number, and what the next one will draw can be foreseen.
-    rest: SplitMix,
-}
-
 /// The number of a chunk in a list, where it is put if it is not there. Those of neighbours mostly are the same.
-pub fn number<T: Clone>(chunks: &mut Vec<T>, chunk: &T, same: impl Fn(&T) -> bool) -> usize {
+pub fn number<A: Array<Item: Clone>>(
+    chunks: &mut SmallVec<A>,
+    chunk: &A::Item,
+    same: impl Fn(&A::Item) -> bool,
+) -> usize {
     let last = chunks.len().saturating_sub(4);
     chunks[last..].iter().position(same).map_or_else(
         || {
@@ -147,7 +149,8 @@ impl<O: Clone> Panel<O> {
     pub fn new(candidates: &[Candidate], run: usize, own: impl Fn(&Board) -> O) -> Self {
         let large = candidates.len() > LOOK_AT_ALL;
         let run = if large { run } else { LANES };
-        let (mut stretches, mut boards, mut tallies) = (Vec::<Stretch>::new(), Vec::new(), Vec::new());
+        let mut stretches = SmallVec::<[Stretch; 2]>::new();
+        let (mut boards, mut tallies) = (SmallVec::new(), SmallVec::new());
         let mut tally_of = Vec::new();
         for (candidate, index) in candidates.iter().zip(0..) {
             let (board, tally) = (candidate.gauge.board(), candidate.gauge.tally().slot());
@@ -176,24 +179,21 @@ impl<O: Clone> Panel<O> {
             let first = stretch.first as usize;
             (first..first + stretch.length as usize).map(weight).sum()
         };
-        let draw = large.then(|| Alias::new(stretches.iter().map(stretch)));
+        let draw = large.then(|| Box::new(Draw { alias: Alias::new(stretches.iter().map(stretch)), run }));
         let first = candidates.first();
         let alike = candidates.iter().all(|one| first.is_some_and(|first| first.weight == one.weight));
+        let inverses = candidates.iter().filter(|_| !alike).map(|one| 1.0 / one.weight).collect();
+        let uneven = Uneven { ids: Ids::of(candidates), inverses, tally_of: tally_of.into() };
+        let is_even = uneven.ids.0.is_empty() && uneven.inverses.is_empty() && uneven.tally_of.is_empty();
+        stretches.shrink_to_fit();
         Self {
-            stretches: stretches.into(),
-            boards: boards.into(),
-            tallies: tallies.into(),
-            ids: Ids::of(candidates),
-            tally_of: tally_of.into(),
-            inverses: if alike {
-                Box::default()
-            } else {
-                candidates.iter().map(|one| 1.0 / one.weight).collect()
-            },
-            inverse: first.map_or(1.0, |first| 1.0 / first.weight),
+            stretches,
+            boards,
+            tallies,
             pool: first.map_or_else(Arc::default, |first| Arc::clone(first.gauge.pool())),
-            run: run.ilog2(),
+            inverse: first.map_or(1.0, |first| 1.0 / first.weight),
             draw,
+            uneven: (!is_even).then(|| Box::new(uneven)),
         }
     }
 }
@@ -207,13 +207,14 @@ impl<O> Panel<O> {
     /// Who a candidate is.
     #[inline]
     pub fn id(&self, index: usize) -> MemberId {
-        self.ids.get(index)
+        self.uneven.as_ref().map_or(MemberId(index as u32), |uneven| uneven.ids.get(index))
     }
 
     /// One over a candidate's weight.
     #[inline]
     pub fn inverse(&self, index: usize) -> f64 {
-        self.inverses.get(index).copied().unwrap_or(self.inverse)
+        let own = self.uneven.as_ref().and_then(|uneven| uneven.inverses.get(index));
+        own.copied().unwrap_or(self.inverse)
     }
 
     /// A candidate by its place in their order.
@@ -227,13 +228,23 @@ impl<O> Panel<O> {
     #[inline]
     fn stretch_of(&self, index: usize) -> &Stretch {
         // Where all of them are full, that is where it is.
-        if let Some(guess) = self.stretches.get(index >> self.run)
+        if let Some(guess) = self.stretches.get(self.guess(index))
             && index.wrapping_sub(guess.first as usize) < guess.length as usize
         {
             return guess;
         }
         let after = self.stretches.partition_point(|stretch| stretch.first as usize <= index);
         &self.stretches[after - 1]
+    }
+
+    /// In which stretch a candidate is if all of them are full.
+    #[inline]
+    fn guess(&self, index: usize) -> usize {
+        // A division by what is known is a shift.
+        match &self.draw {
+            Some(draw) if draw.run != LANES => index / draw.run,
+            _ => index / LANES,
+        }
     }
 
     /// What a measure looks at of one candidate.
@@ -284,71 +295,43 @@ impl<O> Panel<O> {
         self.boards[found.at.chunk()].0.give(found.at.place());
     }
 
-    /// What one choice will look at.
-    #[inline]
-    pub fn sample(&self, random: &mut dyn Random) -> Sample {
-        match &self.draw {
-            None => Sample { drawn: [0; MOST], count: 0, rest: SplitMix::new(0) },
-            Some(alias) => self.sample_at(alias, random.next()),
-        }
-    }
-
-    /// What one choice that draws these bits will look at.
-    #[inline]
-    fn sample_at(&self, alias: &Alias, bits: u64) -> Sample {
-        let mut sample = Sample { drawn: [0; MOST], count: 0, rest: SplitMix::new(bits) };
-        let (mut pair, mut seen) = (alias.two_at(bits), 0);
-        while let Some(place) = sample.drawn.get_mut(sample.count) {
-            let drawn = pair[sample.count % 2];
-            *place = drawn as u32;
-            sample.count += 1;
-            seen += self.stretches[drawn].length as usize;
-            // Runs at the ends of boards may be a little short.
-            if seen + 2 >= 2 << self.run {
-                break;
-            }
-            if sample.count == 2 {
-                pair = alias.two_at(sample.rest.next());
-            }
-        }
-        sample
-    }
-
-    /// The candidate of least measure among those of a sample; of equal ones each with the same chance.
+    /// The candidate of least measure among those of a sample, and that measure; of equal ones each with the same chance.
     #[inline]
     pub fn least(
         &self,
         sample: &mut Sample,
         measure: impl Fn(&Lane<'_, O>) -> f64,
         random: &mut dyn Random,
-    ) -> Option<Found> {
+    ) -> Option<(Found, f64)> {
         let mut contest = Contest::new();
         if self.draw.is_none() {
             self.stretches.iter().for_each(|stretch| self.look(stretch, &mut contest, &measure));
-            let place = contest.winner(random)?;
+            let (least, place) = (contest.least(), contest.winner(random)?);
             // The last stretch that begins no later. Counted, for where the winner is cannot be foretold.
             let begun = |stretch: &Stretch| usize::from(stretch.first as usize <= place);
             let begun: usize = self.stretches.iter().map(begun).sum();
             let stretch = &self.stretches[begun - 1];
-            return Some(self.found(stretch, place - stretch.first as usize));
+            return Some((self.found(stretch, place - stretch.first as usize), least));
         }
         let drawn = &sample.drawn[..sample.count];
         drawn.iter().for_each(|&drawn| self.look(&self.stretches[drawn as usize], &mut contest, &measure));
-        let mut place = contest.winner(&mut sample.rest)?;
+        let (least, place) = (contest.least(), contest.winner(&mut sample.rest)?);
+        // Counted, for the same reason.
+        let (mut which, mut begin, mut end) = (0, 0, 0);
         for &drawn in drawn {
-            let stretch = &self.stretches[drawn as usize];
-            match place.checked_sub(stretch.length as usize) {
-                Some(rest) => place = rest,
-                None => return Some(self.found(stretch, place)),
-            }
+            let is_there = end <= place;
+            which = if is_there { drawn } else { which };
+            begin = if is_there { end } else { begin };
+            end += self.stretches[drawn as usize].length as usize;
         }
-        None
+        Some((self.found(&self.stretches[which as usize], place - begin), least))
     }
 
     #[inline]
     fn found(&self, stretch: &Stretch, place: usize) -> Found {
         let index = stretch.first as usize + place;
-        let tally = self.tally_of.get(index).copied().unwrap_or_else(|| stretch.tally.plus(place));
+        let own = self.uneven.as_ref().and_then(|uneven| uneven.tally_of.get(index));
+        let tally = own.copied().unwrap_or_else(|| stretch.tally.plus(place));
         Found { index, at: stretch.at.plus(place), tally }
     }
 
@@ -358,7 +341,7 @@ impl<O> Panel<O> {
         let (line, place) = (board.line(stretch.at.place()), stretch.at.place());
         let lane = |place, inverse| Lane { line, place, pool: &self.pool, own, inverse };
         let (first, length) = (stretch.first as usize, stretch.length as usize);
-        match self.inverses.get(first..first + length) {
+        match self.uneven.as_ref().and_then(|uneven| uneven.inverses.get(first..first + length)) {
             None => {
                 (place..place + length).for_each(|place| contest.enter(measure(&lane(place, self.inverse))))
             }
@@ -431,7 +414,7 @@ mod tests {
                     best.gauge.report(0.5);
                     let mut sample = panel.sample(&mut random);
                     let least = panel.least(&mut sample, |lane| lane.load() * lane.inverse, &mut random);
-                    let found = least.map(|found| (found.index, panel.id(found.index)));
+                    let found = least.map(|(found, _)| (found.index, panel.id(found.index)));
                     assert_eq!(found, Some((index, best.id)), "{count} without each {gap}th");
                 }
             }
@@ -446,7 +429,7 @@ mod tests {
         let mut random = SplitMix::new(1);
         for _ in 0..50_000 {
             let mut sample = panel.sample(&mut random);
-            let found = panel.least(&mut sample, |lane| lane.given(), &mut random).unwrap();
+            let (found, _) = panel.least(&mut sample, |lane| lane.given(), &mut random).unwrap();
             panel.give(found);
             tallies[found.index].count();
         }
@@ -490,7 +473,7 @@ mod tests {
             for _ in 0..20_000 {
                 let mut sample = panel.sample(&mut random);
                 // All measure the same.
-                seen.extend(panel.least(&mut sample, |_| 1.0, &mut random).map(|found| found.index));
+                seen.extend(panel.least(&mut sample, |_| 1.0, &mut random).map(|(found, _)| found.index));
             }
             assert_eq!(seen.len(), candidates.len());
             let inverse = |index: usize| panel.lane(index).inverse;

@@ -120,13 +120,15 @@ struct Prepared {
 
 impl Select for Prepared {
     fn select(&self, pick: &Pick<'_>, _: &mut dyn Random) -> Option<MemberId> {
-        let length = self.period.len() as u64;
-        let place = pick.ticket.checked_rem(length)?;
+        if self.period.is_empty() {
+            return None;
+        }
+        let place = pick.ticket.take() % self.period.len() as u64;
         Some(self.ids.get(self.period[place as usize] as usize))
     }
 
     fn rank(&self, pick: &Pick<'_>, _: &mut dyn Random, order: &mut Vec<MemberId>) {
-        let start = pick.ticket.checked_rem(self.period.len() as u64).unwrap_or(0) as usize;
+        let start = pick.ticket.look().checked_rem(self.period.len() as u64).unwrap_or(0) as usize;
         let mut seen = vec![false; self.count];
         for &index in self.period[start..].iter().chain(&self.period[..start]) {
             if !std::mem::replace(&mut seen[index as usize], true) {

@@ -53,7 +53,7 @@ impl Alias {
     #[inline]
     pub fn want_two(&self, bits: u64) {
         if !self.rows.is_empty() {
-            let row = |bits: u64| (u128::from(bits) * self.count as u128 >> 64) as usize;
+            let row = |bits: u64| ((u128::from(bits) * self.count as u128) >> 64) as usize;
             want_at(&self.rows, row(bits));
             want_at(&self.rows, row(bits.rotate_left(32)));
         }

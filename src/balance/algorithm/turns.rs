@@ -19,11 +19,11 @@ impl VirtualClock {
         }
     }
 
-    /// Gives a member its turn; `turn` is when it had its last one, `cost` one over its weight. Of two threads that do so
+    /// Gives a member its turn; `turn` is when it had its last one, `due` when this one is. Of two threads that do so
     /// in the same nanoseconds one may be overlooked: a turn more for somebody, once.
     #[inline]
-    pub fn take(&self, turn: &AtomicF64, cost: f64) {
-        let (due, now) = (due(turn, cost), self.0.get());
+    pub fn take(&self, turn: &AtomicF64, due: f64) {
+        let now = self.0.get();
         turn.set(if now > due { now } else { due });
         if due > now {
             self.0.set(due);
@@ -46,7 +46,7 @@ mod tests {
         let next = |_| {
             let due = |&place: &usize| due(&turns[place], 1.0 / weights[place]);
             let first = (0..turns.len()).min_by(|a, b| due(a).total_cmp(&due(b))).unwrap();
-            clock.take(&turns[first], 1.0 / weights[first]);
+            clock.take(&turns[first], due(&first));
             char::from(b'a' + first as u8)
         };
         (0..count).map(next).collect()

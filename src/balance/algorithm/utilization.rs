@@ -174,9 +174,10 @@ impl Select for Prepared {
         let average = self.average.get();
         let cost = |lane: &Lane<'_, Arc<Own>>| row(lane).cost(pick.now, average, lane.inverse);
         let mut sample = self.panel.sample(random);
-        let next = self.panel.least(&mut sample, |lane| turns::due(row(lane).turn(), cost(lane)), random)?;
+        let (next, due) =
+            self.panel.least(&mut sample, |lane| turns::due(row(lane).turn(), cost(lane)), random)?;
         let lane = self.panel.lane_of(next);
-        self.clock.take(row(&lane).turn(), cost(&lane));
+        self.clock.take(row(&lane).turn(), due);
         self.latest.store(pick.now.nanos(), Relaxed);
         Some(self.panel.id(next.index))
     }

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::super::algorithm;
-use super::super::farm::{Ask, Choice};
+use super::super::choice::Choice;
+use super::super::farm::Ask;
 use super::super::plan::{BackendPlan, Fallback, FarmPlan, LastResort, SlowStart};
 use super::super::random::SplitMix;
 use super::super::statistics::{Amount, MAX_KEPT, StatisticName};

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use hickory_proto::rr::rdata::{CNAME, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
-use crate::balance::farm::{Choice, Chosen};
+use crate::balance::choice::{Choice, Chosen};
 use crate::balance::plan::{Fallback, UrlHost};
 use crate::balance::random::Random;
 use crate::balance::status::{LoadState, MemberStatus};

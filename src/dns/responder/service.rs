@@ -9,7 +9,7 @@ use hickory_proto::rr::rdata::{A, AAAA, HTTPS, SRV, SVCB};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use crate::balance::Farm;
-use crate::balance::farm::Choice;
+use crate::balance::choice::Choice;
 use crate::balance::plan::Fallback;
 use crate::balance::random::Random;
 use crate::balance::view::{Machine, View};

@@ -28,6 +28,8 @@ pub struct Sights {
     /// Those of configurations before. A thread may be the last to hold their views: to free ten thousand of them takes
     /// longer than a query should wait.
     former: Vec<Option<Sight>>,
+    /// Farms that have answers which are not counted yet.
+    uncounted: Vec<u32>,
 }
 
 /// Former sights that one batch lets go.
@@ -44,6 +46,7 @@ impl Sights {
     }
 
     fn begin(&mut self, farms: usize) {
+        self.uncounted.clear();
         self.former.append(&mut self.each);
         self.each.resize_with(farms, || None);
     }
@@ -62,6 +65,25 @@ impl Sights {
     #[inline]
     pub fn of(&mut self, zones: &Zones, number: usize) -> &mut Sight {
         self.each[number].get_or_insert_with(|| Sight::of(&zones.farms()[number]))
+    }
+
+    /// Notes that a farm has given an answer that is not counted.
+    #[inline]
+    pub fn note(&mut self, number: usize) {
+        // Those of one farm mostly come one after another.
+        if self.uncounted.last() != Some(&(number as u32)) {
+            self.uncounted.push(number as u32);
+        }
+    }
+
+    /// Counts what is not counted yet.
+    pub fn settle(&mut self, zones: &Zones) {
+        for number in self.uncounted.drain(..) {
+            let number = number as usize;
+            if let (Some(farm), Some(Some(sight))) = (zones.farms().get(number), self.each.get_mut(number)) {
+                farm.count_on(std::mem::take(sight.look().1));
+            }
+        }
     }
 
     /// Asks for all that the answers to these queries will read, as far as they ask for farms.

@@ -20,6 +20,7 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | [`virtual_queue`] | q between reports: what choices read and move |
+//! | [`present`] | the loads of a small farm at one moment |
 //! | [`learner`] | what happens when a report comes |
 //! | [`bank`] | the hypotheses |
 //! | [`crowd`] | up to which load members have free workers |
@@ -32,9 +33,9 @@
 //! | [`smooth`] | what loads were before senders averaged them |
 //! | [`scale`] | where idle lies, and how large a usual load is |
 //!
-//! Cost: a choice looks at all members up to [`LOOK_AT_ALL`]; beyond that at the best of 16, two groups of [`EIGHT`]
-//! neighbours drawn by weight, as in [`panel`];
-//! one number and two that change only with reports are read of each, no lock is taken, nothing allocated. A report
+//! Cost: a choice looks at all members up to [`LOOK_AT_ALL`], at loads that are worked out once a moment ([`present`]); beyond that
+//! at the best of 16, two groups of [`EIGHT`] neighbours drawn by weight, as in [`panel`]:
+//! one number and two that change only with reports are read of each. No lock is taken, nothing allocated. A report
 //! costs one or two microseconds, under the engine's lock, whatever the farm's size. A member takes
 //! about 300 octets, and about 800 from its first report on.
 //!
@@ -59,6 +60,7 @@ mod gain;
 mod learner;
 mod member;
 mod pace;
+mod present;
 mod scale;
 mod smooth;
 mod virtual_queue;
@@ -66,6 +68,7 @@ mod virtual_queue;
 #[cfg(test)]
 mod tests;
 
+use std::array::from_fn;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -114,10 +117,11 @@ impl Algorithm for Adaptive {
         let silent = self.drive.known.load(Relaxed) == 0 && !candidates.iter().any(told);
         Box::new(Prepared {
             turns: silent.then(|| RoundRobin.prepare(candidates)),
-            places: Places::new(&places),
+            places: Places::new(&places, &slab),
             ids: Ids::of(candidates),
             counts: Counts::new(candidates),
-            alias: large.then(|| Alias::new(weights.chunks(EIGHT).map(|group| group.iter().sum()))),
+            alias: large.then(|| Box::new(Alias::new(weights.chunks(EIGHT).map(|group| group.iter().sum())))),
+            count: weights.len(),
             weights,
             slab,
             drive: Arc::clone(&self.drive),
@@ -130,12 +134,12 @@ impl Algorithm for Adaptive {
 }
 
 /// Where the candidates' virtual queues stand, by groups of [`EIGHT`]; the last one is filled up with its first. None where
-/// they stand in the order of the candidates from the beginning on, as they mostly do.
+/// all queues are candidates' and stand in their order, as they mostly do.
 struct Places(Box<[[u32; EIGHT]]>);
 
 impl Places {
-    fn new(places: &[u32]) -> Self {
-        if places.iter().zip(0..).all(|(&place, due)| place == due) {
+    fn new(places: &[u32], slab: &Slab) -> Self {
+        if places.len() == slab.len() && places.iter().zip(0..).all(|(&place, due)| place == due) {
             return Self(Box::default());
         }
         let group = |group: &[u32]| std::array::from_fn(|lane| *group.get(lane).unwrap_or(&group[0]));
@@ -148,23 +152,27 @@ impl Places {
     }
 }
 
+/// In the order of need: what a choice in a small farm reads is the first two lines of the cache.
+#[repr(C, align(64))]
 struct Prepared {
-    /// For as long as nobody has reported.
-    turns: Option<Box<dyn Select>>,
+    slab: Arc<Slab>,
+    drive: Arc<Drive>,
+    counts: Counts,
     places: Places,
     ids: Ids,
-    counts: Counts,
+    /// Only for farms that are too large to be looked at as a whole: draws a group.
+    alias: Option<Box<Alias>>,
+    /// How many candidates there are.
+    count: usize,
+    /// For as long as nobody has reported.
+    turns: Option<Box<dyn Select>>,
     /// The candidates' weights.
     weights: Box<[f64]>,
-    slab: Arc<Slab>,
-    /// Only for farms that are too large to be looked at as a whole: draws a group.
-    alias: Option<Alias>,
-    drive: Arc<Drive>,
 }
 
 impl Prepared {
     fn len(&self) -> usize {
-        self.weights.len()
+        self.count
     }
 
     /// How many candidates a group has.
@@ -177,24 +185,19 @@ impl Prepared {
         self.slab.queue(self.places.get(index))
     }
 
-    /// Compares a group of candidates.
+    /// Compares a group of candidates by what `measure` says of a place.
     #[inline(always)]
-    fn look(&self, group: usize, terms: &Terms, contest: &mut Contest) {
+    fn look(&self, group: usize, contest: &mut Contest, measure: impl Fn(usize) -> f64) {
         let there = self.size(group);
-        if let Some(places) = self.places.0.get(group) {
-            for &place in &places[..there] {
-                let place = place as usize;
-                contest.enter(self.slab.group(place / EIGHT).measure(place % EIGHT, terms));
-            }
-            return;
-        }
-        let queues = self.slab.group(group);
-        for lane in 0..there {
-            contest.enter(queues.measure(lane, terms));
-        }
+        let measures = match self.places.0.get(group) {
+            Some(places) => from_fn(|lane| measure(places[lane] as usize)),
+            None => from_fn(|lane| measure(group * EIGHT + lane)),
+        };
+        contest.enter_eight(measures, there);
     }
 
-    /// The least of some groups; `index` tells who it is, by its place among those that are compared. Answers that others
+    /// The least of some groups by what `measure` says of a place; `index` tells who it is, by its place among those that are
+    /// compared, and `answer` takes in answers of a place that measures so much. Answers that others
     /// gave count: but they only make a member's measure greater, so it is enough to look for them at the least one, and to
     /// compare anew if there are some.
     #[inline(always)]
@@ -202,31 +205,59 @@ impl Prepared {
         &self,
         groups: &[usize],
         index: impl Fn(usize) -> usize,
-        now: Moment,
+        measure: impl Fn(usize) -> f64,
+        answer: impl Fn(u32, u64, f64),
         random: &mut dyn Random,
     ) -> Option<MemberId> {
-        let terms = self.slab.terms(now, &self.drive);
         let mut looks = LOOK_AT_ALL;
         loop {
             let mut contest = Contest::new();
-            for &group in groups {
-                self.look(group, &terms, &mut contest);
-            }
+            groups.iter().for_each(|&group| self.look(group, &mut contest, &measure));
             let least = contest.least();
             let index = index(contest.winner(random)?);
             let place = self.places.get(index);
             match self.slab.missed(place, self.counts.answers(index)) {
                 Some(missed) if looks > 0 => {
                     looks -= 1;
-                    // With one more it is what was compared.
-                    self.slab.answer(place, missed, least, &terms);
+                    answer(place, missed, least);
                 }
                 _ => {
-                    self.slab.answer(place, 1, least, &terms);
+                    answer(place, 1, least);
                     return Some(self.ids.get(index));
                 }
             }
         }
+    }
+
+    /// The least of all, in a farm that is looked at as a whole.
+    #[inline]
+    fn least_of_all(&self, now: Moment, random: &mut dyn Random) -> Option<MemberId> {
+        let (slab, terms) = (&*self.slab, self.slab.terms(now, &self.drive));
+        let groups = &[0, 1, 2, 3][..self.len().div_ceil(EIGHT)];
+        let Some(present) = slab.present(now, &self.drive) else {
+            return self.least_as_queues_say(groups, |winner| winner, &terms, random);
+        };
+        let measure = |place: usize| {
+            let (group, lane) = (place / EIGHT, place % EIGHT);
+            slab.group(group).measure_at(lane, present.group(group)[lane].get(), &terms)
+        };
+        let answer = |place, answers, _| slab.answer_now(place, answers, &terms);
+        self.least(groups, |winner| winner, measure, answer, random)
+    }
+
+    /// The least of some groups, of members whose loads are not kept.
+    #[inline(always)]
+    fn least_as_queues_say(
+        &self,
+        groups: &[usize],
+        index: impl Fn(usize) -> usize,
+        terms: &Terms,
+        random: &mut dyn Random,
+    ) -> Option<MemberId> {
+        let measure = |place: usize| self.slab.group(place / EIGHT).measure(place % EIGHT, terms);
+        // With one more it is what was compared.
+        let answer = |place, answers, least| self.slab.answer(place, answers, least, terms);
+        self.least(groups, index, measure, answer, random)
     }
 
     /// Every candidate, where it is in their order, and the load believed in, with all that others gave.
@@ -247,8 +278,7 @@ impl Select for Prepared {
             return turns.select(pick, random);
         }
         let Some(alias) = &self.alias else {
-            let groups = &[0, 1, 2, 3][..self.len().div_ceil(EIGHT)];
-            return self.least(groups, |winner| winner, pick.now, random);
+            return self.least_of_all(pick.now, random);
         };
         // One number a choice, so that what the next one will draw can be foreseen.
         let bits = random.next();
@@ -257,7 +287,8 @@ impl Select for Prepared {
         let index = |winner: usize| {
             if winner < of_one { one * EIGHT + winner } else { other * EIGHT + winner - of_one }
         };
-        self.least(&drawn, index, pick.now, &mut SplitMix::new(bits))
+        let terms = self.slab.terms(pick.now, &self.drive);
+        self.least_as_queues_say(&drawn, index, &terms, &mut SplitMix::new(bits))
     }
 
     fn rank(&self, pick: &Pick<'_>, random: &mut dyn Random, order: &mut Vec<MemberId>) {
@@ -284,9 +315,8 @@ impl Select for Prepared {
 
     fn fetch(&self, step: u32) {
         if step == 1 {
-            want(&self.turns);
-            want(&self.weights);
-            return want(&self.drive);
+            want(&self.slab);
+            return want(&self.ids);
         }
         if self.alias.is_some() {
             return;

@@ -46,7 +46,7 @@ impl Stage {
     }
 
     fn choose(&mut self) -> usize {
-        let pick = Pick { now: moment(self.now), ticket: self.ticket, key: b"" };
+        let pick = Pick { now: moment(self.now), ticket: Ticket::Of(self.ticket), key: b"" };
         self.ticket += 1;
         let id = self.select.select(&pick, &mut self.random).expect("there are candidates");
         self.tallies[id.0 as usize].count();

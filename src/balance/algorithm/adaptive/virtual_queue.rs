@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use super::super::super::ahead::{want, want_at};
 use super::super::super::gauge::AtomicF64;
 use super::super::super::moment::Moment;
+use super::present::Present;
 
 /// What a farm believes in.
 #[derive(Debug)]
@@ -55,10 +56,10 @@ pub const EIGHT: usize = 8;
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct Queues {
-    /// y, with all answers so far.
-    y: [AtomicF64; EIGHT],
+    /// y, with all answers so far; not a number while [`Present`] knows more.
+    pub(super) y: [AtomicF64; EIGHT],
     /// µ: what x loses in a nanosecond.
-    fall: [AtomicF64; EIGHT],
+    pub(super) fall: [AtomicF64; EIGHT],
     /// What q + g is multiplied by to be compared.
     factor: [AtomicF64; EIGHT],
 }
@@ -76,7 +77,13 @@ impl Queues {
     #[inline(always)]
     pub fn measure(&self, lane: usize, terms: &Terms) -> f64 {
         let x = self.y[lane].get() - self.fall[lane].get() * terms.time;
-        price(load_of(x, terms.knee) + terms.gain, terms.ease) * self.factor[lane].get()
+        self.measure_at(lane, load_of(x, terms.knee), terms)
+    }
+
+    /// The same, if it has `load`.
+    #[inline(always)]
+    pub fn measure_at(&self, lane: usize, load: f64, terms: &Terms) -> f64 {
+        price(load + terms.gain, terms.ease) * self.factor[lane].get()
     }
 }
 
@@ -92,7 +99,7 @@ pub struct Terms {
 
 /// x of a load.
 #[inline]
-fn x_of(load: f64, knee: f64) -> f64 {
+pub(super) fn x_of(load: f64, knee: f64) -> f64 {
     if load >= knee {
         load - knee
     } else {
@@ -130,7 +137,7 @@ fn load_at(price: f64, ease: f64) -> f64 {
 
 /// The load of an x. Without a branch: whether a member is busy cannot be foretold.
 #[inline(always)]
-fn load_of(x: f64, knee: f64) -> f64 {
+pub(super) fn load_of(x: f64, knee: f64) -> f64 {
     let below = if x < 0.0 { x } else { 0.0 };
     let root = 4.0 * knee / (4.0 * knee - below);
     let square = root * root;
@@ -142,30 +149,42 @@ fn load_of(x: f64, knee: f64) -> f64 {
 pub struct Queue<'a> {
     slab: &'a Slab,
     queues: &'a Queues,
-    lane: usize,
+    place: usize,
 }
 
 impl Queue<'_> {
     /// µ, a second; 0 while it is not known.
     pub fn capacity(&self) -> f64 {
-        self.queues.fall[self.lane].get() * 1e9
+        self.fall() * 1e9
     }
 
     /// The load believed in at `now`.
     pub fn load(&self, now: Moment, knee: f64) -> f64 {
-        let fallen = self.queues.fall[self.lane].get() * self.slab.time(now);
-        load_of(self.queues.y[self.lane].get() - fallen, knee)
+        load_of(self.y() - self.fall() * self.slab.time(now), knee)
+    }
+
+    fn fall(&self) -> f64 {
+        self.queues.fall[self.place % EIGHT].get()
+    }
+
+    fn y(&self) -> f64 {
+        let y = self.queues.y[self.place % EIGHT].get();
+        if y.is_nan() {
+            self.slab.present.y(self.place, self.fall(), |moment| self.slab.time_of(moment))
+        } else {
+            y
+        }
     }
 
     /// What is compared, if it has `load` and gets one more answer.
     pub fn measure_of(&self, load: f64, gain: f64, free: f64) -> f64 {
-        price(load + gain, ease(free)) * self.queues.factor[self.lane].get()
+        price(load + gain, ease(free)) * self.queues.factor[self.place % EIGHT].get()
     }
 
     /// Has `load` at a time.
     #[inline]
     fn stand_at(&self, load: f64, time: f64, knee: f64) {
-        self.queues.y[self.lane].set(x_of(load, knee) + self.queues.fall[self.lane].get() * time);
+        self.queues.y[self.place % EIGHT].set(x_of(load, knee) + self.fall() * time);
     }
 }
 
@@ -181,6 +200,7 @@ pub struct Slab {
     /// When the first of them was set, and when the last one: nanoseconds since the epoch.
     first: AtomicU64,
     last: AtomicU64,
+    present: Present,
 }
 
 impl Slab {
@@ -197,13 +217,18 @@ impl Slab {
                 .collect(),
             first: copy(&old.first),
             last: copy(&old.last),
+            present: Present::new(places.len()),
         };
+        // Nobody's are never the least.
+        let room = new.queues.len() * EIGHT;
+        (new.len()..room)
+            .for_each(|place| new.queues[place / EIGHT].factor[place % EIGHT].set(f64::INFINITY));
         for (place, before) in places.enumerate() {
             if let Some(from) = before.and_then(|before| old.get(before)) {
-                let to = new.queue(place as u32);
-                to.queues.y[to.lane].set(from.queues.y[from.lane].get());
-                to.queues.fall[to.lane].set(from.queues.fall[from.lane].get());
-                to.queues.factor[to.lane].set(from.queues.factor[from.lane].get());
+                let (to, from_lane, to_lane) = (new.queue(place as u32), from.place % EIGHT, place % EIGHT);
+                to.queues.y[to_lane].set(from.y());
+                to.queues.fall[to_lane].set(from.fall());
+                to.queues.factor[to_lane].set(from.queues.factor[from_lane].get());
             }
         }
         new
@@ -222,6 +247,7 @@ impl Slab {
     /// Asks for all queues: those of a farm that is looked at as a whole.
     pub fn want_all(&self) {
         (0..self.len()).step_by(EIGHT).for_each(|place| self.want_group(place));
+        self.present.want();
     }
 
     /// Asks for a queue and those that stand with it.
@@ -244,7 +270,7 @@ impl Slab {
     /// The queue at this place, which must be one.
     #[inline]
     pub fn queue(&self, place: u32) -> Queue<'_> {
-        Queue { slab: self, queues: &self.queues[place as usize / EIGHT], lane: place as usize % EIGHT }
+        Queue { slab: self, queues: &self.queues[place as usize / EIGHT], place: place as usize }
     }
 
     /// The eight that stand together as the `group`-th of such.
@@ -256,9 +282,27 @@ impl Slab {
     /// A moment as queues count it. A clock that jumps back stands still here.
     #[inline]
     fn time(&self, now: Moment) -> f64 {
-        let now = now.nanos().max(self.last.load(Relaxed));
+        self.time_of(now.nanos().max(self.last.load(Relaxed)))
+    }
+
+    /// The same of nanoseconds since the epoch.
+    #[inline]
+    fn time_of(&self, now: u64) -> f64 {
         // Signed, for that is one instruction.
         now.saturating_sub(self.first.load(Relaxed)) as i64 as f64
+    }
+
+    /// The loads at `now`, if they are kept: those of a small farm.
+    #[inline]
+    pub fn present(&self, now: Moment, drive: &Drive) -> Option<&Present> {
+        if self.present.is_none() {
+            return None;
+        }
+        let now = now.nanos().max(self.last.load(Relaxed));
+        if !self.present.is_of(now) {
+            self.present.bring(&self.queues, now, drive.knee.get(), |moment| self.time_of(moment));
+        }
+        Some(&self.present)
     }
 
     /// What a choice at `now` compares by.
@@ -282,9 +326,10 @@ impl Slab {
     pub fn set(&self, place: usize, rate: f64, factor: f64, load: (f64, f64), answers: u64, now: Moment) {
         self.come_to(now.nanos());
         let (queue, (load, knee)) = (self.queue(place as u32), load);
-        queue.queues.fall[queue.lane].set(rate * 1e-9);
-        queue.queues.factor[queue.lane].set(factor);
+        queue.queues.fall[place % EIGHT].set(rate * 1e-9);
+        queue.queues.factor[place % EIGHT].set(factor);
         queue.stand_at(load, self.time(now), knee);
+        self.present.set(place, load);
         self.seen[place].store(answers, Relaxed);
     }
 
@@ -297,13 +342,13 @@ impl Slab {
         let (first, back) = (self.first.load(Relaxed), last.saturating_sub(now));
         if back > SET_BACK {
             // The time that there is from the first moment on must not be less than none.
-            self.first.store(first.min(now), Relaxed);
             let change = (last - first) as f64 - (now - first.min(now)) as f64;
-            for queues in &self.queues {
-                for (y, fall) in queues.y.iter().zip(&queues.fall) {
-                    y.set(y.get() - fall.get() * change);
-                }
+            for place in 0..self.len() {
+                let queue = self.queue(place as u32);
+                queue.queues.y[place % EIGHT].set(queue.y() - queue.fall() * change);
             }
+            self.first.store(first.min(now), Relaxed);
+            self.present.forget();
         }
         if back == 0 || back > SET_BACK {
             self.last.store(now, Relaxed);
@@ -324,11 +369,24 @@ impl Slab {
         let seen = &self.seen[place as usize];
         seen.store(seen.load(Relaxed).wrapping_add(answers), Relaxed);
         let queue = self.queue(place);
-        let (factor, more) = (queue.queues.factor[queue.lane].get(), answers.wrapping_sub(1) as i64 as f64);
+        let factor = queue.queues.factor[place as usize % EIGHT].get();
+        let more = answers.wrapping_sub(1) as i64 as f64;
         let load = load_at(measure / factor, terms.ease);
         // Unless it is beyond what numbers can say; then it stays where it is.
         if load.is_finite() {
             queue.stand_at(load + more * terms.gain, terms.time, terms.knee);
+        }
+    }
+
+    /// The same of a queue whose load at the present moment is kept.
+    #[inline]
+    pub fn answer_now(&self, place: u32, answers: u64, terms: &Terms) {
+        let (seen, place) = (&self.seen[place as usize], place as usize);
+        seen.store(seen.load(Relaxed).wrapping_add(answers), Relaxed);
+        let load = self.present.load(place) + answers as i64 as f64 * terms.gain;
+        if load.is_finite() {
+            self.queues[place / EIGHT].y[place % EIGHT].set(f64::NAN);
+            self.present.set(place, load);
         }
     }
 }

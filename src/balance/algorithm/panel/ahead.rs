@@ -11,15 +11,16 @@ impl<O> Panel<O> {
         match step {
             1 => {
                 want(&self.stretches);
-                want(&self.draw);
-                want(&self.ids);
+                want(&self.uneven);
             }
             _ if self.draw.is_some() => {}
             2 => {
-                want_all(&self.stretches);
-                want_all(&self.boards);
-                want_all(&self.tallies);
-                want_all(&self.inverses);
+                if self.stretches.spilled() {
+                    want_all(&self.stretches);
+                }
+                if let Some(uneven) = &self.uneven {
+                    want(&**uneven);
+                }
                 want(&self.pool.average);
             }
             _ => self.stretches.iter().for_each(|stretch| self.want_numbers(stretch, &own)),
@@ -29,7 +30,7 @@ impl<O> Panel<O> {
     /// See [`Select::foresee`]: of a large farm, whom the choice after the next one will look at, and what it will read of them.
     #[inline]
     pub fn foresee(&self, random: &dyn Random, own: impl Fn(&O, usize)) -> Option<[MemberId; 2]> {
-        let alias = self.draw.as_ref()?;
+        let alias = &self.draw.as_ref()?.alias;
         if let Some(later) = random.foresee(FAR) {
             alias.want_two(later);
             alias.two_at(later).iter().for_each(|&drawn| want_at(&self.stretches, drawn));
@@ -39,13 +40,13 @@ impl<O> Panel<O> {
             self.want_numbers(stretch, &own);
             self.tallies[stretch.tally.chunk()].want(stretch.tally.place());
         }
-        Some(drawn.map(|stretch| self.ids.get(stretch.first as usize)))
+        Some(drawn.map(|stretch| self.id(stretch.first as usize)))
     }
 
     /// Asks for what tells where a candidate's numbers are.
     #[inline]
     pub fn want_stretch(&self, index: usize) {
-        want_at(&self.stretches, index >> self.run);
+        want_at(&self.stretches, self.guess(index));
     }
 
     /// Asks for a candidate's numbers.

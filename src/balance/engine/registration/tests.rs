@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::super::super::algorithm;
+use super::super::super::choice::Choice;
 use super::super::super::durable::Durable;
-use super::super::super::farm::{Ask, Choice};
+use super::super::super::farm::Ask;
 use super::super::super::plan::{MemberPlan, Plan, SlowStart};
 use super::super::super::random::SplitMix;
 use super::super::super::registration::MemberPattern;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::super::super::algorithm::{self, ALGORITHMS};
-use super::super::super::farm::{Ask, Choice, Farm};
+use super::super::super::choice::Choice;
+use super::super::super::farm::{Ask, Farm};
 use super::super::super::name::Name;
 use super::super::super::plan::{BackendPlan, Fallback, MemberPlan, Plan};
 use super::super::super::random::SplitMix;
