@@ -129,7 +129,9 @@ mod tests {
             let mut set = |millis| {
                 let (load, rate) = (random.unit() * 20.0, random.unit() * 9.0);
                 let now = Moment::from_unix(Duration::from_millis(millis));
-                [&small, &large].map(|slab| slab.set(place, rate, 0.5 + rate, (load, 4.0), step, now));
+                for slab in [&small, &large] {
+                    slab.set(place, rate, 0.5 + rate, (load, 4.0), step, now);
+                }
             };
             match turn {
                 // The clock is set back between two reports.
