@@ -25,7 +25,8 @@ pub use zones::resolve;
 
 use std::sync::Arc;
 
-use super::file::{Node, Origin, Shape, Typed};
+use super::file::{Origin, Typed};
+use super::node::{Node, Shape};
 use super::path::Path;
 use super::problem::{Place, Problem, Problems};
 use super::{Config, Shutdown, Source};

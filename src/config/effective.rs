@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 
 use super::check::{farm_label, resolve};
 use super::document::quoted;
-use super::file::{Node, Origin, Shape, Typed};
+use super::file::{Origin, Typed};
 use super::keys::probe::OF_HTTP;
 use super::keys::{self, Kind, SECTIONS, Section};
+use super::node::{Node, Shape};
 use super::path::written;
 
 /// Keys that hold the name of a file: they are shown as the program uses them.

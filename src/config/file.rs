@@ -17,9 +17,11 @@ use toml::de::{DeTable, DeValue};
 use super::document::{self, Document};
 use super::given::Given;
 use super::keys::{self, Kind, SECTIONS};
-use super::path::{Path, Step};
+use super::node::Node;
+use super::path::Path;
+use super::pieces::{self, Pieces};
 use super::problem::{Place, Problem};
-use super::tree::{Entry, Packed, Tree, beyond};
+use super::tree::{Packed, Tree, beyond};
 
 /// The name of the first layer.
 const BUILT_IN: &str = "built in";
@@ -99,16 +101,57 @@ pub struct Typed<'t> {
 impl<'t> Typed<'t> {
     /// Merges the layers; gives the problems of syntax instead if there are any.
     pub fn merge(file: &'t Text, given: &[Given]) -> Result<Self, Vec<Problem>> {
-        let mut figment = Figment::from(Layer { name: BUILT_IN.into(), file: None, dict: defaults().into() });
-        let Text { path, text } = file;
+        match Self::in_pieces(file, given) {
+            Some(typed) => Ok(typed),
+            None => Self::as_a_whole(file, given),
+        }
+    }
+
+    /// Reads the large sections piece by piece, if the file alone speaks in them and all is as simple as it seems.
+    fn in_pieces(file: &'t Text, given: &[Given]) -> Option<Self> {
+        let Pieces { rest, sections } = pieces::cut(&file.text, &NAMED.map(|(section, _)| section))?;
+        let mut dict = dict(&Document::parse(&file.path, &rest).ok()?.into_table());
+        for section in &sections {
+            let before = dict.insert(section.name.to_owned(), Dict::new().into());
+            if before.is_some() || !is_alone(section.name, given) {
+                return None;
+            }
+        }
+        let mut typed = Self::layered(file, given, dict, Vec::new()).ok()?;
+        for section in sections {
+            let place = typed.root.get_mut(section.name)?;
+            place.value = section.read(place.layer)?;
+        }
+        Some(typed)
+    }
+
+    fn as_a_whole(file: &'t Text, given: &[Given]) -> Result<Self, Vec<Problem>> {
         let mut noted = Vec::new();
-        let mut table = Document::parse(path, text)?.into_table();
+        let mut table = Document::parse(&file.path, &file.text)?.into_table();
         lower_names(&mut table, file, &mut noted);
         let alone = take_alone(&mut table, given);
+        let mut typed = Self::layered(file, given, dict(&table), noted)?;
+        for (section, table) in alone {
+            if let Some(place) = typed.root.get_mut(section) {
+                place.value = Packed::table(table, place.layer);
+            }
+        }
+        Ok(typed)
+    }
+
+    /// Merges what stands in the file with the other layers.
+    fn layered(
+        file: &'t Text,
+        given: &[Given],
+        dict: Dict,
+        noted: Vec<Problem>,
+    ) -> Result<Self, Vec<Problem>> {
+        let mut figment = Figment::from(Layer { name: BUILT_IN.into(), file: None, dict: defaults().into() });
+        let path = &file.path;
         figment = figment.merge(Layer {
             name: path.display().to_string(),
             file: Some(path.clone()),
-            dict: dict(&table).into(),
+            dict: dict.into(),
         });
         for given in given {
             figment =
@@ -126,18 +169,13 @@ impl<'t> Typed<'t> {
                 layers.len() as u16 - 1
             })
         };
-        let mut root = packed(merged, &mut number);
-        for (section, table) in alone {
-            if let Some(place) = root.get_mut(section) {
-                place.value = Packed::table(table, place.layer);
-            }
-        }
+        let root = packed(merged, &mut number);
         Ok(Self { root, layers, file, noted })
     }
 
     /// The top.
     pub fn root(&self) -> Node<'_> {
-        Node { typed: self, value: &self.root, path: Path::default() }
+        Node::new(self, &self.root, Path::default())
     }
 
     /// The text of the file parsed once more, for places.
@@ -146,7 +184,8 @@ impl<'t> Typed<'t> {
         Document::parse(path, text).ok().map(|document| (path.as_path(), document))
     }
 
-    fn origin(&self, layer: u16) -> Origin<'_> {
+    /// Where the values of a layer came from.
+    pub(super) fn origin(&self, layer: u16) -> Origin<'_> {
         match &self.layers[usize::from(layer)] {
             Some(metadata) if metadata.source.is_some() => Origin::File(&self.file.path),
             Some(metadata) => Origin::Given(&metadata.name),
@@ -155,11 +194,16 @@ impl<'t> Typed<'t> {
     }
 }
 
+/// Whether the file alone speaks in a section.
+fn is_alone(section: &str, given: &[Given]) -> bool {
+    !given.iter().any(|given| given.path.first().is_none_or(|first| first == section))
+}
+
 /// Takes the large sections out of which the file alone speaks, and leaves them empty: there is nothing to merge them with.
 fn take_alone<'t>(table: &mut DeTable<'t>, given: &[Given]) -> Vec<(&'static str, DeTable<'t>)> {
     let mut alone = Vec::new();
     for (section, _) in NAMED {
-        if given.iter().any(|given| given.path.first().is_none_or(|first| first == section)) {
+        if !is_alone(section, given) {
             continue;
         }
         if let Some(DeValue::Table(table)) = table.get_mut(section).map(Spanned::get_mut) {
@@ -167,81 +211,6 @@ fn take_alone<'t>(table: &mut DeTable<'t>, given: &[Given]) -> Vec<(&'static str
         }
     }
     alone
-}
-
-/// What a value is, as far as TOML tells things apart.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Shape<'a> {
-    /// A string.
-    Text(&'a str),
-    /// An integer.
-    Whole(i128),
-    /// A number with a fraction, or too large.
-    Number(f64),
-    /// True or false.
-    Flag(bool),
-    /// A list of so many items.
-    List(usize),
-    /// A table.
-    Table,
-}
-
-/// A value, with its path and its origin.
-#[derive(Clone, Copy)]
-pub struct Node<'a> {
-    typed: &'a Typed<'a>,
-    value: &'a Tree<'a>,
-    /// How it was reached.
-    pub path: Path<'a>,
-}
-
-impl<'a> Node<'a> {
-    /// What it is.
-    pub fn shape(&self) -> Shape<'a> {
-        match &self.value.value {
-            Packed::Text(text) => Shape::Text(text),
-            Packed::Flag(flag) => Shape::Flag(*flag),
-            Packed::Number(number) => Shape::Number(*number),
-            Packed::Whole(number) => Shape::Whole(i128::from(*number)),
-            Packed::List(items) => Shape::List(items.len()),
-            Packed::Table(_) => Shape::Table,
-        }
-    }
-
-    /// Where it came from. A table that several layers filled came from the last of them.
-    pub fn origin(&self) -> Origin<'a> {
-        self.typed.origin(self.value.layer)
-    }
-
-    /// The value of this key, if this is a table that has it.
-    pub fn get(&self, key: &'a str) -> Option<Self> {
-        self.value.get(key).map(|value| self.below(value, Step::Key(key)))
-    }
-
-    /// Its keys and their values, in alphabetical order; nothing if it is no table.
-    pub fn entries(&self) -> impl Iterator<Item = (&'a str, Self)> + use<'a> {
-        let node = *self;
-        let entries: &'a [Entry<'a>] = match &self.value.value {
-            Packed::Table(entries) => entries,
-            _ => &[],
-        };
-        entries.iter().map(move |(key, value)| (&**key, node.below(value, Step::Key(key))))
-    }
-
-    /// Its items; a value that is no list is the only item of one.
-    pub fn items(&self) -> impl Iterator<Item = Self> + use<'a> {
-        let node = *self;
-        let (items, single) = match &self.value.value {
-            Packed::List(items) => (&**items, None),
-            _ => (&[][..], Some(node)),
-        };
-        let below = move |(place, value)| node.below(value, Step::Item(place));
-        items.iter().enumerate().map(below).chain(single)
-    }
-
-    fn below(&self, value: &'a Tree<'a>, step: Step<'a>) -> Self {
-        Self { value, path: self.path.then(step), ..*self }
-    }
 }
 
 /// Packs what figment merged; `layer` numbers a value's tag.

@@ -5,8 +5,10 @@
 //! | [`keys`] | the table of all keys: names, defaults, what they mean |
 //! | [`given`] | values from the environment and from flags |
 //! | `file` | what the user typed: the layers merged by figment, every value with its origin |
+//! | `node` | a value with its way and its origin, as the checks walk them |
 //! | `tree` | these values, packed |
 //! | `document` | the file's text, and on which line a key stands |
+//! | `pieces` | how a large file is read |
 //! | `source` | file and given values as they were read |
 //! | `check` | all problems at once, each with its place and remedy |
 //! | `effective` | what is in force, printed as a file with the origin of each line |
@@ -21,7 +23,9 @@ mod file;
 mod forward;
 pub mod given;
 pub mod keys;
+mod node;
 mod path;
+mod pieces;
 pub mod problem;
 mod source;
 mod template;

@@ -1,7 +1,7 @@
 //! `[agent_check]`
 
 use super::super::AgentCheck;
-use super::super::file::Node;
+use super::super::node::Node;
 use super::{Check, at};
 
 /// Most connections.

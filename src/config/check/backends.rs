@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::super::Host;
-use super::super::file::{Node, Shape};
+use super::super::node::{Node, Shape};
 use super::zones::host_name;
 use super::{Check, is_host_address};
 use crate::balance::Name;

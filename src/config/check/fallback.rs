@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::super::file::Node;
+use super::super::node::Node;
 use super::farms::Known;
 use super::zones::host_name;
 use super::{Check, is_host_address};

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::super::file::{Node, Origin, Shape};
+use super::super::file::Origin;
+use super::super::node::{Node, Shape};
 use super::super::problem::{did_you_mean, meant};
 use super::Check;
 use crate::balance::algorithm::{self, ALGORITHMS, AlgorithmSpec};

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::super::file::Node;
+use super::super::node::Node;
 use super::super::{Dns, Forward, ForwardOrder};
 use super::{Check, at, is_host_address};
 

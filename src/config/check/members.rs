@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::super::file::{Node, Shape};
+use super::super::node::{Node, Shape};
 use super::super::problem::did_you_mean;
 use super::farms::Known;
 use super::{Check, words};

@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::super::file::Node;
+use super::super::node::Node;
 use super::super::{Mirror, MirrorPeer};
 use super::{Check, at};
 use crate::tls::Authorities;

@@ -6,8 +6,8 @@ use std::ops::RangeInclusive;
 use hyper::header::HeaderValue;
 use hyper::http::uri::{Authority, PathAndQuery};
 
-use super::super::file::{Node, Shape};
 use super::super::keys::probe::OF_HTTP;
+use super::super::node::{Node, Shape};
 use super::{Check, words};
 use crate::balance::Name;
 use crate::balance::plan::BackendPlan;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::super::file::{Node, Shape};
+use super::super::node::{Node, Shape};
 use super::super::problem::did_you_mean;
 use super::{Check, at, words};
 

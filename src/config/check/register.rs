@@ -1,6 +1,6 @@
 //! `access.auto_register` and the keys beside it.
 
-use super::super::file::Node;
+use super::super::node::Node;
 use super::super::{Access, AutoRegister};
 use super::{Check, at};
 use crate::balance::registration::Registration;

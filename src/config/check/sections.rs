@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use super::super::file::Node;
+use super::super::node::Node;
 use super::super::{Access, Cookie, Dns, Http, Level, Log, LogFormat, Secret};
 use super::{Check, at};
 

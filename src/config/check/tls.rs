@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::super::file::{Node, Origin};
+use super::super::file::Origin;
+use super::super::node::Node;
 use super::super::{AgentCheck, Dns, DnsTls, Http};
 use super::{Check, at};
 use crate::tls::Certificate;

@@ -1,7 +1,8 @@
 //! Keys that nobody knows, and values where a section is due.
 
-use super::super::file::{Node, Origin, Shape};
+use super::super::file::Origin;
 use super::super::keys::{self, SECTIONS};
+use super::super::node::{Node, Shape};
 use super::super::path::Path;
 use super::super::problem::meant;
 use super::Check;

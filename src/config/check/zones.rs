@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::path::{Path as FilePath, PathBuf};
 
-use super::super::file::{Node, Origin, Shape};
+use super::super::file::Origin;
+use super::super::node::{Node, Shape};
 use super::super::{Records, Zone};
 use super::Check;
 
