@@ -252,11 +252,11 @@ impl Running {
         let farms = Engine::rehearse(&config.plan).map_err(StartError::Plan)?;
         options::zones_with(&config, &farms).map_err(StartError::Zones)?;
 
-        // It may wait for a decision that is on its way to the disk.
+        // Here and not on another thread, though it may wait for a decision that is on its way to the disk: glibc keeps a
+        // store for each thread, and what a reload makes has room in what the one before left.
         let now = self.parts.clock.now();
-        let (engine, plan) = (Arc::clone(&self.parts.engine), std::mem::take(&mut config.plan));
-        let reloaded = memory::finished(tokio::task::spawn_blocking(move || engine.reload(plan, now)).await);
-        let reloaded = reloaded.map_err(StartError::Plan)?;
+        let plan = std::mem::take(&mut config.plan);
+        let reloaded = self.parts.engine.reload(plan, now).map_err(StartError::Plan)?;
         let zones = zones(&config, &self.parts.engine).map_err(StartError::Zones)?;
         self.parts.engine.set_token_keys(token_keys(&config));
         log_changes(&self.parts.engine.set_registration(registration(&config), now));

@@ -1,9 +1,10 @@
 //! How long a program takes from its start to its first answer over DNS, and how much memory it has then.
 //!
-//! `first ADDRESS:PORT NAME [--reports HTTP:PORT FARMS] COMMAND…` starts the command, asks for A of `NAME.athena` every half
-//! millisecond until an answer comes, prints milliseconds, resident MiB and the most it ever had, and ends the command. With
-//! `--reports` the members `b1-1` to `b1-10` of the first of so many farms, and so on, report ten times before it ends, and
-//! resident MiB after that are printed too.
+//! `first ADDRESS:PORT NAME [--reports HTTP:PORT FARMS] [--reloads HTTP:PORT N] COMMAND…` starts the command, asks for A of
+//! `NAME.athena` every half millisecond until an answer comes, prints milliseconds, resident MiB and the most it ever had,
+//! and ends the command. With `--reports` the members `b1-1` to `b1-10` of the first of so many farms, and so on, report ten
+//! times before it ends; with `--reloads` it is then asked to reload N times by the command's own `reload`. Resident MiB
+//! after the reports, after the first reload and after all, and the most it ever had, are printed too; `-` for what was not done.
 
 use std::error::Error;
 use std::io::Write;
@@ -52,15 +53,37 @@ fn report(server: &str, farms: usize) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Has the server at this address reload so often; gives resident MiB after the first time and after the last.
+fn reload(program: &str, server: &str, times: usize, process: u32) -> Result<(f64, f64), Box<dyn Error>> {
+    let (mut first, mut last) = (0.0, 0.0);
+    for turn in 0..times {
+        let server = format!("http://{server}");
+        let mut asker = Command::new(program);
+        let done = asker.args(["reload", "--server", &server]).stdout(Stdio::null()).status()?;
+        if !done.success() {
+            return Err("a reload was refused".into());
+        }
+        last = mebibytes(process, "VmRSS:");
+        first = if turn == 0 { last } else { first };
+    }
+    Ok((first, last))
+}
+
 /// See the head of this file.
 pub fn main(arguments: &[String]) -> Result<(), Box<dyn Error>> {
-    let (server, name, reports, command, rest) = match arguments {
-        [server, name, option, http, farms, command, rest @ ..] if option == "--reports" => {
-            (server, name, Some((http, farms.parse()?)), command, rest)
+    let usage = "usage: first ADDRESS:PORT NAME [--reports HTTP:PORT FARMS] [--reloads HTTP:PORT N] COMMAND…";
+    let [server, name, rest @ ..] = arguments else { return Err(usage.into()) };
+    let mut rest = rest;
+    let (mut reports, mut reloads) = (None, None);
+    while let [option, http, count, more @ ..] = rest {
+        match option.as_str() {
+            "--reports" => reports = Some((http, count.parse()?)),
+            "--reloads" => reloads = Some((http, count.parse()?)),
+            _ => break,
         }
-        [server, name, command, rest @ ..] => (server, name, None, command, rest),
-        _ => return Err("usage: first ADDRESS:PORT NAME [--reports HTTP:PORT FARMS] COMMAND…".into()),
-    };
+        rest = more;
+    }
+    let [command, rest @ ..] = rest else { return Err(usage.into()) };
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     socket.connect(server)?;
     socket.set_nonblocking(true)?;
@@ -82,15 +105,24 @@ pub fn main(arguments: &[String]) -> Result<(), Box<dyn Error>> {
         }
     };
     let (resident, most) = (mebibytes(child.id(), "VmRSS:"), mebibytes(child.id(), "VmHWM:"));
-    let reported = match reports.filter(|_| took.is_some()) {
-        Some((http, farms)) => {
-            report(http, farms).map(|()| format!(" {:.1}", mebibytes(child.id(), "VmRSS:")))
+    let after = || -> Result<String, Box<dyn Error>> {
+        let mut told = [const { String::new() }; 4];
+        if let Some((http, farms)) = reports {
+            report(http, farms)?;
+            told[0] = format!("{:.1}", mebibytes(child.id(), "VmRSS:"));
         }
-        None => Ok(String::new()),
+        if let Some((http, times)) = reloads {
+            let (first, last) = reload(command, http, times, child.id())?;
+            told[1..].clone_from_slice(
+                &[first, last, mebibytes(child.id(), "VmHWM:")].map(|it| format!("{it:.1}")),
+            );
+        }
+        Ok(told.map(|text| if text.is_empty() { "-".to_owned() } else { text }).join(" "))
     };
+    let after = if took.is_some() { after() } else { Ok(String::new()) };
     let _ = child.kill();
     child.wait()?;
     let took = took.ok_or("no answer")?;
-    println!("{:.1} {resident:.1} {most:.1}{}", took.as_secs_f64() * 1e3, reported?);
+    println!("{:.1} {resident:.1} {most:.1} {}", took.as_secs_f64() * 1e3, after?);
     Ok(())
 }
