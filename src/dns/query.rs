@@ -17,6 +17,12 @@ const TYPE_OPT: u16 = 41;
 /// TSIG (RFC 8945).
 const TYPE_TSIG: u16 = 250;
 
+/// Records beside the question that a query may have. What is known has two or three: OPT, a signature, the SOA of an IXFR. A message of
+/// 64 KiB holds thousands, which hickory-server would read one by one: that is a thousandfold answer's work.
+const MOST_RECORDS: u32 = 16;
+/// EDNS options that it may have, for the same reason.
+const MOST_OPTIONS: usize = 64;
+
 /// Option codes of EDNS that are answered (IANA, DNS EDNS0 Option Codes).
 pub mod option {
     /// RFC 5001
@@ -131,6 +137,9 @@ impl<'a> Query<'a> {
             // RFC 9619: a query has at most one question.
             _ => return Err(ResponseCode::FormErr),
         }
+        if [6, 8, 10].map(|section| u32::from(count(section))).iter().sum::<u32>() > MOST_RECORDS {
+            return Err(ResponseCode::FormErr);
+        }
         for section in [6, 8, 10] {
             for left in (0..count(section)).rev() {
                 let record = reader.record().ok_or(ResponseCode::FormErr)?;
@@ -152,9 +161,13 @@ impl<'a> Query<'a> {
 
     fn read_options(&mut self, content: &'a [u8]) -> Result<(), ResponseCode> {
         let Some(edns) = self.edns.as_mut().filter(|edns| edns.version == 0) else { return Ok(()) };
-        let mut reader = Reader(content);
+        let (mut reader, mut count) = (Reader(content), 0);
         while !reader.0.is_empty() {
             let (code, value) = reader.option().ok_or(ResponseCode::FormErr)?;
+            count += 1;
+            if count > MOST_OPTIONS {
+                return Err(ResponseCode::FormErr);
+            }
             match code {
                 // RFC 7873, 5.2.2: a cookie of another length is FORMERR; the first of several counts.
                 option::COOKIE if value.len() != 8 && !(16..=40).contains(&value.len()) => {
@@ -320,6 +333,22 @@ mod tests {
         let mut response = PLAIN.to_vec();
         response[2] |= 0x80;
         assert!(Query::read(&response).is_none());
+    }
+
+    #[test]
+    fn more_records_or_options_than_any_query_has_are_formerr() {
+        let fault = |message: &[u8]| Query::read(message).unwrap().fault;
+        let with_records = |count: u8| {
+            let mut message = PLAIN.to_vec();
+            (message[7], message[11]) = (1, count - 1);
+            // They point back to the question's name.
+            (0..count).for_each(|_| message.extend(b"\xc0\x0c\0\x10\0\x01\0\0\0\0\0\x01\0"));
+            message
+        };
+        assert_eq!(fault(&with_records(16)), None);
+        assert_eq!(fault(&with_records(17)), Some(ResponseCode::FormErr));
+        assert_eq!(fault(&with_opt(&b"\xff\xfe\0\0".repeat(64))), None);
+        assert_eq!(fault(&with_opt(&b"\xff\xfe\0\0".repeat(65))), Some(ResponseCode::FormErr));
     }
 
     #[test]
