@@ -11,8 +11,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-
 use super::gauge::Tally;
 use super::late::Late;
 use super::moment::Moment;
@@ -103,8 +101,6 @@ pub fn span(duration: Duration) -> String {
 /// The truth about one machine, behind the engine's lock. What its plan says stands here and in `machine`.
 pub struct Backend {
     pub machine: Arc<Machine>,
-    /// The same for whoever holds no lock.
-    pub published: Arc<ArcSwap<Machine>>,
     pub tally: Tally,
     pub statistics: Statistics,
     pub admin: Admin,
@@ -140,7 +136,6 @@ impl Backend {
             rare.host = plan.host.map(Box::from);
         }
         Self {
-            published: Arc::new(ArcSwap::new(Arc::clone(&machine))),
             machine,
             configured_weight: plan.weight,
             tally,
@@ -193,7 +188,7 @@ impl Backend {
         let addresses = if resolved { &*former.addresses } else { &plan.addresses };
         let same = *addresses == *former.addresses && plan.port == former.port && plan.name == former.name;
         if !same {
-            self.publish(machine(plan.name.clone(), plan.port, addresses));
+            self.machine = Arc::new(machine(plan.name.clone(), plan.port, addresses));
         }
         let moved = *addresses != *plan.addresses;
         let planned = moved.then(|| plan.addresses.into());
@@ -212,7 +207,7 @@ impl Backend {
         }
         let planned = self.plan().addresses;
         self.rare.planned = (planned != addresses).then(|| planned.into());
-        self.publish(machine(self.name().clone(), self.machine.port, addresses));
+        self.machine = Arc::new(machine(self.name().clone(), self.machine.port, addresses));
         true
     }
 
@@ -229,18 +224,13 @@ impl Backend {
         if self.rare.planned.is_some() {
             self.rare.planned = None;
         }
-        self.publish(machine(self.name().clone(), port, addresses));
+        self.machine = Arc::new(machine(self.name().clone(), port, addresses));
         true
     }
 
     /// From when on the silence of one that registered counts: the time in which we were away is none.
     pub fn last_sign(&self) -> Moment {
         self.last_report.unwrap_or(self.known_since).max(self.rare.registered.unwrap_or_default())
-    }
-
-    fn publish(&mut self, machine: Machine) {
-        self.machine = Arc::new(machine);
-        self.published.store(Arc::clone(&self.machine));
     }
 
     /// The weight in force, before a farm's factor and slow start.

@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::ahead::{want, want_at};
 use super::gauge::AtomicF64;
-use super::slot::CHUNK;
+use super::slot::{CHUNK, Slot};
 
 /// Members that share a line.
 pub const LANES: usize = 8;
@@ -186,6 +186,40 @@ impl Board {
         if let Some(own) = self.own.get() {
             own.forget(place);
         }
+    }
+}
+
+/// One member's place.
+impl Slot<Board> {
+    /// The formula's result: finite, NaN if unknown, infinite if the formula gave nothing finite.
+    pub fn exact(&self) -> f64 {
+        self.chunk().exact(self.place())
+    }
+
+    /// The finite load that was reported, if one was.
+    pub fn reported(&self) -> Option<f64> {
+        Some(self.exact()).filter(|load| load.is_finite())
+    }
+
+    /// Whether no load is known at all.
+    pub fn is_unknown(&self) -> bool {
+        self.exact().is_nan()
+    }
+
+    /// Takes a report's load (finite, NaN if unknown, infinite if the formula gave nothing finite) and starts to count
+    /// answers anew, if the backend's tally is `tally`.
+    pub fn report(&self, load: f64, tally: u64) {
+        self.chunk().report(self.place(), load, tally);
+    }
+
+    /// Goes on from `handed_out` answers since the report, if the backend's tally is `tally`.
+    pub fn count_on(&self, handed_out: u64, tally: u64) {
+        self.chunk().count_from(self.place(), tally.saturating_sub(handed_out), tally);
+    }
+
+    /// Forgets what the farm's rule kept of the member: it has another one from now on.
+    pub fn forget_rule(&self) {
+        self.chunk().forget(self.place());
     }
 }
 

@@ -5,12 +5,15 @@
 
 mod carry;
 mod checks;
+mod directory;
 mod durable;
 mod footing;
 mod hearsay;
 mod memory;
 mod registration;
 mod reports;
+mod roster;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -25,18 +28,21 @@ use arc_swap::ArcSwap;
 
 use super::algorithm::{Algorithm, Candidate};
 use super::backend::Backend;
+use super::board::Board;
 use super::common::Common;
 use super::durable::Durable;
 use super::farm::Farm;
 use super::gauge::{Gauge, Pool};
 use super::moment::Moment;
 use super::name::Name;
-use super::plan::{FarmPlan, MemberPlan, Plan, PlanError};
+use super::plan::{MemberPlan, Plan, PlanError};
 use super::random::{Random, SplitMix};
-use super::registration::Pattern;
+use super::slot::Slot;
 use super::status::{BackendStatus, Change, FarmStatus, Source, Stated};
 use super::update::{Refusal, Switch, Update};
-use super::view::Machine;
+use directory::Directory;
+use roster::Roster;
+use terms::Terms;
 use trust::Trust;
 
 pub use hearsay::Hearsay;
@@ -52,18 +58,6 @@ pub struct Engine {
     started: Moment,
 }
 
-type Machines = HashMap<Name, Arc<ArcSwap<Machine>>>;
-
-struct Roster {
-    farms: Arc<HashMap<Name, Arc<Farm>>>,
-    /// Those that are configured.
-    machines: Arc<Machines>,
-    /// Those that registered.
-    registered: Machines,
-    /// Whose names fit may register.
-    patterns: Arc<[Pattern]>,
-}
-
 /// What the engine counts beside each farm and backend.
 #[derive(Debug, Default)]
 struct Counters {
@@ -73,8 +67,11 @@ struct Counters {
 
 /// What is true.
 struct Truth {
+    /// Those that are configured, then those that registered.
     backends: Vec<Backend>,
-    backend_index: HashMap<Name, usize>,
+    directory: Arc<Directory>,
+    /// The places of those that registered.
+    registered: HashMap<Name, usize>,
     farms: Vec<FarmTruth>,
     farm_index: HashMap<Name, usize>,
     /// When to look at what next: earliest first. An entry may be early, never late.
@@ -106,14 +103,14 @@ enum Look {
 
 /// The truth about one farm.
 struct FarmTruth {
-    /// Its members are all there are, those that registered included.
-    plan: FarmPlan,
+    plan: Arc<Terms>,
     /// Those that the plan names, if it has patterns.
     named: Option<Vec<MemberPlan>>,
     farm: Arc<Farm>,
     algorithm: Box<dyn Algorithm>,
     pool: Arc<Pool>,
-    members: Vec<Place>,
+    /// All there are, those that registered included.
+    members: Box<[Place]>,
     trust: Trust,
     switch: Switch,
     switch_since: Moment,
@@ -142,9 +139,7 @@ struct Place {
     factor: f64,
     /// A number that depends on the backend's name alone.
     seed: u64,
-    gauge: Arc<Gauge>,
-    /// The statistic that the formula missed at the last report.
-    missing: Option<Box<str>>,
+    board: Slot<Board>,
     /// Whether it is among the candidates of the view.
     candidate: bool,
     /// Whether it would be, but for a suspicion.
@@ -233,25 +228,6 @@ impl Engine {
         Ok(reloaded)
     }
 
-    /// The farm of this name, in any letter case. Takes no lock.
-    pub fn farm(&self, name: &str) -> Option<Arc<Farm>> {
-        find(&self.roster.load().farms, name).cloned()
-    }
-
-    /// Every farm, in the order of names. Takes no lock.
-    pub fn farms(&self) -> Vec<Arc<Farm>> {
-        let mut farms: Vec<_> = self.roster.load().farms.values().cloned().collect();
-        farms.sort_by(|a, b| a.name().cmp(b.name()));
-        farms
-    }
-
-    /// The facts of the backend of this name, in any letter case. Takes no lock.
-    pub fn machine(&self, name: &str) -> Option<Arc<Machine>> {
-        let roster = self.roster.load();
-        let machine = find(&roster.machines, name).or_else(|| find(&roster.registered, name));
-        machine.map(|machine| machine.load_full())
-    }
-
     /// Checks all updates, then carries out all of them, or none. The next query sees them. Never waits, unless one
     /// of them [is administrative](Update::is_administrative): then it blocks until that is
     /// [kept](Self::entrust), and refuses it if it cannot be.
@@ -275,6 +251,7 @@ impl Engine {
         let mut truth = self.lock();
         truth.set_addresses(backend, addresses);
         truth.refresh(now);
+        self.show_roster(&mut truth);
         std::mem::take(&mut truth.changes)
     }
 
@@ -309,7 +286,7 @@ impl Engine {
     /// One backend, by its name in any letter case.
     pub fn backend_status(&self, name: &str, now: Moment) -> Option<BackendStatus> {
         let truth = self.lock();
-        let index = *truth.backend_index.get(name.to_ascii_lowercase().as_str())?;
+        let index = truth.backend_number(&name.to_ascii_lowercase())?;
         Some(truth.backend_status(index, now))
     }
 
@@ -349,22 +326,9 @@ impl Engine {
 }
 
 impl Truth {
-    fn roster(&self) -> Roster {
-        let machine = |backend: &Backend| (backend.name().clone(), Arc::clone(&backend.published));
-        let configured = &self.backends[..self.registry.configured];
-        let (registered, patterns) = self.registered_roster();
-        let farms = self.farms.iter().map(|farm| (farm.plan.name.clone(), Arc::clone(&farm.farm)));
-        Roster {
-            farms: Arc::new(farms.collect()),
-            machines: Arc::new(configured.iter().map(machine).collect()),
-            registered,
-            patterns,
-        }
-    }
-
     fn backend_status(&self, index: usize, now: Moment) -> BackendStatus {
         let backend = &self.backends[index];
-        let farms = backend.places.iter().map(|(farm, _)| self.farms[farm].plan.name.clone()).collect();
+        let farms = backend.places.iter().map(|(farm, _)| self.farms[farm].name().clone()).collect();
         backend.status(farms, now)
     }
 
@@ -381,17 +345,18 @@ impl Truth {
 }
 
 impl FarmTruth {
-    fn candidate(&self, place: usize, weight: f64) -> Candidate {
+    fn name(&self) -> &Name {
+        self.farm.name()
+    }
+
+    /// The member at this place, which is `backend`, as one that may be chosen.
+    fn candidate(&self, place: usize, backend: &Backend, weight: f64) -> Candidate {
+        let member = &self.members[place];
         Candidate {
             id: super::algorithm::MemberId(place as u32),
             weight,
-            seed: self.members[place].seed,
-            gauge: Arc::clone(&self.members[place].gauge),
+            seed: member.seed,
+            gauge: Gauge::of(&member.board, &backend.tally, &self.pool),
         }
     }
-}
-
-/// Finds a name in any letter case; names are kept in lower case, so that is tried first.
-fn find<'a, T>(map: &'a HashMap<Name, T>, name: &str) -> Option<&'a T> {
-    map.get(name).or_else(|| map.get(name.to_ascii_lowercase().as_str()))
 }

@@ -114,8 +114,8 @@ impl Tally {
     }
 }
 
-/// What a rule that sees loads reads of one member.
-#[derive(Debug)]
+/// What a rule that sees loads reads of one member; a clone is the same numbers.
+#[derive(Debug, Clone)]
 pub struct Gauge {
     board: Slot<Board>,
     tally: Tally,
@@ -135,11 +135,16 @@ impl Gauges {
         Tally(self.tallies.slot())
     }
 
+    /// The numbers of a member of which no load is known, beside those of the one before.
+    pub fn board(&mut self, tally: &Tally) -> Slot<Board> {
+        let board = self.boards.slot();
+        board.count_on(0, tally.answers());
+        board
+    }
+
     /// A gauge of a member of which no load is known, beside the one before.
     pub fn gauge(&mut self, tally: &Tally, pool: &Arc<Pool>) -> Gauge {
-        let gauge = Gauge { board: self.boards.slot(), tally: tally.clone(), pool: Arc::clone(pool) };
-        gauge.forgive();
-        gauge
+        Gauge::of(&self.board(tally), tally, pool)
     }
 }
 
@@ -149,23 +154,19 @@ impl Gauge {
         Gauges::default().gauge(tally.as_ref(), &pool)
     }
 
-    /// The load that counts: the reported one, else the farm's average, or its highest where the formula failed.
-    pub fn load(&self) -> f64 {
-        self.pool.load(self.exact())
+    /// Of these numbers.
+    pub fn of(board: &Slot<Board>, tally: &Tally, pool: &Arc<Pool>) -> Self {
+        Self { board: board.clone(), tally: tally.clone(), pool: Arc::clone(pool) }
     }
 
-    fn exact(&self) -> f64 {
-        self.board.chunk().exact(self.board.place())
+    /// The load that counts: the reported one, else the farm's average, or its highest where the formula failed.
+    pub fn load(&self) -> f64 {
+        self.pool.load(self.board.exact())
     }
 
     /// The finite load that was reported, if one was.
     pub fn reported(&self) -> Option<f64> {
-        Some(self.exact()).filter(|load| load.is_finite())
-    }
-
-    /// Whether no load is known at all.
-    pub fn is_unknown(&self) -> bool {
-        self.exact().is_nan()
+        self.board.reported()
     }
 
     /// What it has in common with the gauges of its farm's other members.
@@ -197,23 +198,7 @@ impl Gauge {
     /// Takes a report's load (finite, NaN if unknown, infinite if the formula gave nothing finite) and starts to count
     /// answers anew.
     pub fn report(&self, load: f64) {
-        self.board.chunk().report(self.board.place(), load, self.tally.answers());
-    }
-
-    /// Goes on from `handed_out` answers since the report.
-    pub fn count_on(&self, handed_out: u64) {
-        let tally = self.tally.answers();
-        self.board.chunk().count_from(self.board.place(), tally.saturating_sub(handed_out), tally);
-    }
-
-    /// Starts to count answers anew.
-    pub fn forgive(&self) {
-        self.count_on(0);
-    }
-
-    /// Forgets what the farm's rule kept of the member: it has another one from now on.
-    pub fn forget_rule(&self) {
-        self.board.chunk().forget(self.board.place());
+        self.board.report(load, self.tally.answers());
     }
 }
 

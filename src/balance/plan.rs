@@ -130,6 +130,16 @@ pub enum Fallback {
     },
 }
 
+impl Fallback {
+    /// The farms of a chain, and of the chain for a farm that was switched off.
+    pub fn farms<'a>(chain: &'a [Self], off: Option<&'a [Self]>) -> impl Iterator<Item = &'a Name> {
+        chain.iter().chain(off.into_iter().flatten()).filter_map(|fallback| match fallback {
+            Self::Farm(name) => Some(name),
+            _ => None,
+        })
+    }
+}
+
 /// The host of a fallback URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UrlHost {
@@ -319,11 +329,7 @@ impl Plan {
 impl FarmPlan {
     /// The farms that this one falls back on, when it is sick or switched off.
     pub fn fallback_farms(&self) -> impl Iterator<Item = &Name> {
-        let chains = self.fallback.iter().chain(self.fallback_off.iter().flatten());
-        chains.filter_map(|fallback| match fallback {
-            Fallback::Farm(name) => Some(name),
-            _ => None,
-        })
+        Fallback::farms(&self.fallback, self.fallback_off.as_deref())
     }
 }
 

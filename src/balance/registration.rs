@@ -112,6 +112,11 @@ pub struct RegistrationCounts {
     pub turned_away: u64,
 }
 
+/// Whether a backend of this name would be a member of a farm with these patterns if it registered.
+pub fn admit(patterns: &[MemberPattern], name: &Name) -> bool {
+    patterns.iter().any(|pattern| pattern.pattern.fits(name.as_str()))
+}
+
 /// A farm's whole list: its named members, and at each pattern those of `registered`, which are in the order of names,
 /// that fit. Nobody stands twice: the first pattern that fits counts.
 pub fn enlist(named: &[MemberPlan], patterns: &[MemberPattern], registered: &[Name]) -> Vec<MemberPlan> {

@@ -25,7 +25,7 @@ impl Field {
             id: MemberId(10 + 3 * index as u32),
             weight,
             seed: mix(index as u64 + 1),
-            gauge: Arc::new(Gauge::new(Arc::clone(tally), Arc::clone(&pool))),
+            gauge: Gauge::new(Arc::clone(tally), Arc::clone(&pool)),
         };
         let candidates = weights.iter().zip(&tallies).enumerate().map(candidate).collect();
         Self { candidates, tallies, ticket: 0, now: 1_000_000_000, random: SplitMix::new(42) }

@@ -68,7 +68,7 @@ mod tests {
         let candidate = |index: u32| {
             let tally = gauges.tally();
             tally.count_on(1000 + u64::from(index));
-            let gauge = Arc::new(gauges.gauge(&tally, &pool));
+            let gauge = gauges.gauge(&tally, &pool);
             Candidate { id: MemberId(index), weight: 1.0, seed: 0, gauge }
         };
         let all: Vec<Candidate> = (0..200).map(candidate).collect();

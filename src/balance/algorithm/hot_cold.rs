@@ -76,7 +76,7 @@ impl Algorithm for HotCold {
         let get = |name: &str| report.statistics.get(name);
         let by_little = || Some(get("r")? / get("q").filter(|rate| *rate > 0.0)?);
         let latency = get("latency").or_else(by_little).filter(|latency| latency.is_finite());
-        let board = report.gauge.board();
+        let board = report.board;
         latency_at(board.chunk().own(), board.place()).set(latency.unwrap_or(f64::NAN));
         let reports = self.reports.fetch_add(1, Relaxed);
         if let Some(panel) = self.live.largest().filter(|panel| reports >= panel.len() / 8) {

@@ -216,7 +216,7 @@ mod tests {
         let candidate = |(place, &(load, weight)): (usize, &(f64, f64))| {
             let gauge = Gauge::new(Arc::new(Tally::default()), Arc::clone(&pool));
             gauge.report(load);
-            Candidate { id: MemberId(place as u32), weight, seed: place as u64, gauge: Arc::new(gauge) }
+            Candidate { id: MemberId(place as u32), weight, seed: place as u64, gauge }
         };
         loads.iter().enumerate().map(candidate).collect()
     }

@@ -41,7 +41,7 @@ mod tests {
     fn the_largest_panel_in_use_is_known() {
         let live = Live::default();
         let candidate = |index| {
-            let gauge = Arc::new(Gauge::new(Tally::default(), Arc::default()));
+            let gauge = Gauge::new(Tally::default(), Arc::default());
             Candidate { id: MemberId(index), weight: 1.0, seed: index.into(), gauge }
         };
         let panel = |count| {

@@ -34,9 +34,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use super::board::Board;
 use super::gauge::Gauge;
 use super::moment::Moment;
 use super::random::Random;
+use super::slot::Slot;
 use super::statistics::Statistics;
 
 /// A member of a farm: its place in the farm's list.
@@ -53,7 +55,7 @@ pub struct Candidate {
     /// A number that depends on the backend's name alone, for hashing.
     pub seed: u64,
     /// Its load and what was handed out since.
-    pub gauge: Arc<Gauge>,
+    pub gauge: Gauge,
 }
 
 /// Who candidates are. Mostly all of a farm's members are: then there is nothing to keep.
@@ -149,6 +151,10 @@ pub trait Algorithm: Send + Sync {
     /// Takes a report's figures, for rules that learn. Called under the engine's lock, after the member's gauge has
     /// moved, for every report that carries statistics, whether or not the member is a candidate.
     fn observe(&self, _: &Observation<'_>) {}
+
+    /// Takes who is a member from now on: what was learned of those of whose seed `stays` says no counts no more. Called
+    /// under the engine's lock, before it prepares for the members as they are then.
+    fn part(&self, _stays: &dyn Fn(u64) -> bool) {}
 }
 
 /// What one report says, to a rule that learns.
@@ -166,8 +172,8 @@ pub struct Observation<'a> {
     pub counter: Option<f64>,
     /// Answers that gave this backend out so far, over all farms.
     pub answers: u64,
-    /// What choices read of it.
-    pub gauge: &'a Gauge,
+    /// Where what choices read of it stands.
+    pub board: &'a Slot<Board>,
     /// Everything the backend has reported, with this report.
     pub statistics: &'a Statistics,
     /// When the report came.

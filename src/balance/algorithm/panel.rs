@@ -377,7 +377,7 @@ mod tests {
         pool.highest.set(7.0);
         let each = |index: usize| {
             let tally = gauges.tally();
-            let gauge = Arc::new(gauges.gauge(&tally, &pool));
+            let gauge = gauges.gauge(&tally, &pool);
             (Candidate { id: MemberId(index as u32), weight: 1.0, seed: index as u64, gauge }, tally)
         };
         let all: Vec<_> = (0..count).map(each).collect();
@@ -455,7 +455,7 @@ mod tests {
         let backwards: Vec<Candidate> = (0..100)
             .map(|index| {
                 let gauge = gauges.gauge(&tallies[99 - index], candidates[0].gauge.pool());
-                Candidate { gauge: Arc::new(gauge), ..candidates[index].clone() }
+                Candidate { gauge, ..candidates[index].clone() }
             })
             .collect();
         (0..100).for_each(|index| tallies[index].count_on(7 * index as u64));

@@ -151,7 +151,7 @@ impl Algorithm for Utilization {
     fn observe(&self, report: &Observation<'_>) {
         // A report without a usable weight changes nothing, but for what its silence does in time.
         let Some(weight) = self.weigh(report) else { return };
-        let board = report.gauge.board();
+        let board = report.board;
         Row::of(board.chunk().own(), board.place()).report(weight, report.now);
         let reports = self.reports.fetch_add(1, Relaxed);
         if let Some(panel) = self.live.largest().filter(|panel| reports >= panel.len() / 8) {

@@ -1,28 +1,32 @@
 //! From a plan to the truth: at the start from nothing, at a reload from what was true before.
 
-use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::super::backend::Backend;
+use super::super::board::Board;
 use super::super::common::Common;
 use super::super::crew::Crew;
 use super::super::farm::Farm;
-use super::super::gauge::{Gauge, Gauges, Pool};
+use super::super::gauge::{Gauges, Pool};
 use super::super::moment::Moment;
 use super::super::name::Name;
 use super::super::plan::{FarmPlan, MemberPlan, Plan, PlanError};
 use super::super::random::mix;
-use super::super::registration::enlist;
+use super::super::registration::{admit, enlist};
+use super::super::slot::Slot;
 use super::super::status::{Source, Stated};
 use super::super::suspicion::Ledgers;
 use super::super::update::Switch;
 use super::super::view::{Selectors, View, ViewSource};
+use super::directory::Directory;
 use super::registration::Registry;
+use super::terms::{Shared, Terms};
 use super::trust::Trust;
 use super::{Engine, FarmTruth, Place, Truth, durable, views};
 
-/// Gauges by farm and backend, each with the statistic that the formula missed.
-pub(super) type Kept = HashMap<(Name, Name), (Arc<Gauge>, Option<Box<str>>)>;
+/// Gives the name of a backend by its number among those that there were.
+pub(super) type Former<'a> = &'a dyn Fn(u32) -> &'a Name;
 
 /// Builds the truth of a plan, taking from `old` whatever keeps its name. `old` is untouched if the plan is refused,
 /// and to be thrown away if it is not.
@@ -36,32 +40,31 @@ pub(super) fn truth(
     if !problems.is_empty() {
         return Err(problems);
     }
-    let mut old_backends: HashMap<Name, Backend> = HashMap::new();
-    let mut old_farms: HashMap<Name, FarmTruth> = HashMap::new();
-    // So that loads and what was handed out since go on.
-    let mut kept = Kept::new();
+    // What goes on, by the number that it had.
+    let mut old_backends: Vec<Option<Backend>> = Vec::new();
+    let mut old_farms: Vec<Option<FarmTruth>> = Vec::new();
+    let mut former: Vec<Name> = Vec::new();
+    let mut numbers: Vec<Option<usize>> = Vec::new();
+    let mut farm_numbers: Vec<Option<usize>> = Vec::new();
     let common = Arc::clone(common);
     let (mut ledger, mut registry) = (durable::Ledger::default(), Registry::default());
     if let Some(old) = old {
         ledger = std::mem::take(&mut old.ledger);
         registry = Registry::after(&old.registry);
-        let backends = std::mem::take(&mut old.backends);
-        for farm in std::mem::take(&mut old.farms) {
-            for place in &farm.members {
-                let key = (farm.plan.name.clone(), backends[place.backend()].name().clone());
-                kept.insert(key, (Arc::clone(&place.gauge), place.missing.clone()));
-            }
-            old_farms.insert(farm.plan.name.clone(), farm);
-        }
-        old_backends = backends.into_iter().map(|backend| (backend.name().clone(), backend)).collect();
+        numbers = plan.backends.iter().map(|backend| old.backend_number(backend.name.as_str())).collect();
+        farm_numbers = plan.farms.iter().map(|farm| old.farm_index.get(&farm.name).copied()).collect();
+        former = old.backends.iter().map(|backend| backend.name().clone()).collect();
+        old_backends = std::mem::take(&mut old.backends).into_iter().map(Some).collect();
+        old_farms = std::mem::take(&mut old.farms).into_iter().map(Some).collect();
     }
+    let former: Former<'_> = &|number| &former[number as usize];
 
     // Those of neighbours in the configuration are neighbours in memory.
     let mut gauges = Gauges::default();
-    let mut backends: Vec<Backend> = plan
-        .backends
-        .into_iter()
-        .map(|backend| match old_backends.remove(&backend.name) {
+    let mut backends: Vec<Backend> = Vec::with_capacity(plan.backends.len());
+    for (place, backend) in plan.backends.into_iter().enumerate() {
+        let known = numbers.get(place).copied().flatten().and_then(|number| old_backends[number].take());
+        backends.push(match known {
             Some(mut known) => {
                 known.replan(backend);
                 // If it registered, the configuration is the one to say where it is from now on.
@@ -71,16 +74,17 @@ pub(super) fn truth(
                 known
             }
             None => Backend::new(backend, gauges.tally(), now),
-        })
-        .collect();
+        });
+    }
+    let directory = Arc::new(Directory::new(&backends));
     registry.configured = backends.len();
     registry.farms = (0..plan.farms.len()).filter(|&farm| !plan.farms[farm].patterns.is_empty()).collect();
     let mut gone = Vec::new();
     let mut registered: Vec<Backend> =
-        old_backends.into_values().filter(|backend| backend.rare.registered.is_some()).collect();
+        old_backends.into_iter().flatten().filter(|backend| backend.rare.registered.is_some()).collect();
     registered.sort_by(|one, other| one.name().cmp(other.name()));
     for mut backend in registered {
-        if registry.farms.iter().any(|&farm| plan.farms[farm].admits(backend.name())) {
+        if registry.farms.iter().any(|&farm| admit(&plan.farms[farm].patterns, backend.name())) {
             backend.replan(backend.plan());
             backends.push(backend);
         } else {
@@ -88,15 +92,16 @@ pub(super) fn truth(
             gone.push(backend);
         }
     }
-    let backend_index: HashMap<Name, usize> =
-        backends.iter().enumerate().map(|(index, backend)| (backend.name().clone(), index)).collect();
+    let later = backends.iter().enumerate().skip(registry.configured);
+    let registered = later.map(|(index, backend)| (backend.name().clone(), index)).collect();
     let farm_index: HashMap<Name, usize> =
         plan.farms.iter().enumerate().map(|(index, farm)| (farm.name.clone(), index)).collect();
     let ranks = ranks(&plan.farms, &farm_index);
 
     let mut truth = Truth {
         backends,
-        backend_index,
+        directory,
+        registered,
         farms: Vec::with_capacity(plan.farms.len()),
         farm_index,
         agenda: BinaryHeap::new(),
@@ -108,9 +113,11 @@ pub(super) fn truth(
         registry,
     };
     let registered = truth.registered_names();
-    for (plan, rank) in plan.farms.into_iter().zip(ranks) {
-        let old = old_farms.remove(&plan.name);
-        let farm = truth.farm(plan, rank, old, (&kept, &mut gauges), &registered, now);
+    let mut shared = Shared::default();
+    for (index, (plan, rank)) in plan.farms.into_iter().zip(ranks).enumerate() {
+        let old = farm_numbers.get(index).copied().flatten().and_then(|number| old_farms[number].take());
+        let plan = shared.part(plan, old.as_ref().map(|old| &old.plan));
+        let farm = truth.farm(plan, rank, old, (former, &mut gauges), &registered, now);
         truth.farms.push(farm);
     }
     for backend in gone {
@@ -145,70 +152,75 @@ impl Engine {
 }
 
 /// A number that depends on a name alone, on every machine and in every release: FNV-1a.
-fn seed(name: &Name) -> u64 {
+pub(super) fn seed(name: &Name) -> u64 {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
     mix(name.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, step))
 }
 
 impl Truth {
-    /// A farm by this plan, with those of `registered` that a pattern of it fits; `old` is the same farm before.
+    /// A farm by this plan, which is its name, its named members and all else, with those of `registered` that a pattern of
+    /// it fits; `old` is the same farm before, `former` names the backends that its members were.
     pub(super) fn farm(
         &self,
-        plan: FarmPlan,
+        (name, named, plan): (Name, Vec<MemberPlan>, Arc<Terms>),
         rank: usize,
         old: Option<FarmTruth>,
-        (kept, gauges): (&Kept, &mut Gauges),
+        (former, gauges): (Former<'_>, &mut Gauges),
         registered: &[Name],
         now: Moment,
     ) -> FarmTruth {
-        let named = (!plan.patterns.is_empty()).then(|| plan.members.clone());
-        let plan = match &named {
-            Some(named) => FarmPlan { members: enlist(named, &plan.patterns, registered), ..plan },
-            None => plan,
-        };
+        let enlisted = (!plan.patterns.is_empty()).then(|| enlist(&named, &plan.patterns, registered));
         let same_load = old.as_ref().is_some_and(|old| old.plan.load == plan.load);
         let same_rule = old.as_ref().is_some_and(|old| {
             old.plan.algorithm.name == plan.algorithm.name && old.plan.params == plan.params
         });
         let pool = old.as_ref().map_or_else(|| Arc::new(Pool::default()), |old| Arc::clone(&old.pool));
-        let place = |member: &super::super::plan::MemberPlan| {
-            let backend = self.backend_index[&member.backend];
-            let kept = kept.get(&(plan.name.clone(), member.backend.clone())).filter(|_| same_load);
-            let (gauge, missing) = kept
-                .cloned()
-                .unwrap_or_else(|| (Arc::new(gauges.gauge(&self.backends[backend].tally, &pool)), None));
-            if !same_rule {
-                gauge.forget_rule();
+        // So that loads and what was handed out since go on.
+        let kept: HashMap<&Name, &Slot<Board>> = match &old {
+            Some(old) if same_load => {
+                old.members.iter().map(|place| (former(place.backend), &place.board)).collect()
             }
-            let seed = seed(&member.backend);
+            _ => HashMap::new(),
+        };
+        let place = |member: &MemberPlan| {
+            let backend = self.backend_number(member.backend.as_str()).expect("the plan was checked");
+            let tally = &self.backends[backend].tally;
+            let board = kept.get(&member.backend).map_or_else(|| gauges.board(tally), |&kept| kept.clone());
+            if !same_rule {
+                board.forget_rule();
+            }
             Place {
                 backend: backend as u32,
                 factor: member.weight,
-                seed,
-                gauge,
-                missing,
+                seed: seed(&member.backend),
+                board,
                 candidate: false,
                 suspended: false,
                 held: false,
                 watched: false,
             }
         };
-        let members: Vec<Place> = plan.members.iter().map(place).collect();
-        let trust = Trust::carry(&plan, &members, old.as_ref(), now);
+        let members: Box<[Place]> = enlisted.as_ref().unwrap_or(&named).iter().map(place).collect();
+        let backends = members.iter().map(|place| &self.backends[place.backend()]);
+        let trust = Trust::carry((&name, plan.suspicion), backends, old.as_ref(), former, now);
         let (farm, algorithm, switch, switch_since, source, not_finite) = match old {
             Some(old) => {
                 let algorithm = if same_rule { old.algorithm } else { (plan.algorithm.build)(&plan.params) };
                 (old.farm, algorithm, old.switch, old.switch_since, old.source, old.not_finite)
             }
             None => {
-                let farm = Arc::new(Farm::new(plan.name.clone(), empty_view(), Arc::clone(&self.common)));
+                let farm = Arc::new(Farm::new(name, empty_view(), Arc::clone(&self.common)));
                 let source = Stated { value: Source::Members, since: now, reason: String::new() };
                 (farm, (plan.algorithm.build)(&plan.params), Switch::On, now, source, 0)
             }
         };
+        if same_rule {
+            let seeds: HashSet<u64> = members.iter().filter(|_| same_load).map(|place| place.seed).collect();
+            algorithm.part(&|seed| seeds.contains(&seed));
+        }
         FarmTruth {
+            named: (!plan.patterns.is_empty()).then_some(named),
             plan,
-            named,
             farm,
             algorithm,
             pool,
@@ -260,7 +272,7 @@ impl Truth {
             for place in 0..self.backends[index].places.len() {
                 let (farm, member) = self.backends[index].places.at(place);
                 if !self.backends[index].statistics.is_empty()
-                    && self.farms[farm].members[member].gauge.is_unknown()
+                    && self.farms[farm].members[member].board.is_unknown()
                 {
                     self.work_out(farm, member);
                 }
@@ -273,9 +285,13 @@ impl Truth {
 }
 
 impl FarmTruth {
-    /// Its members that the plan names.
-    pub(super) fn named(&self) -> &[MemberPlan] {
-        self.named.as_ref().unwrap_or(&self.plan.members)
+    /// Its members that the plan names; `backends` are all that its members are of.
+    pub(super) fn named(&self, backends: &[Backend]) -> Vec<MemberPlan> {
+        let member = |place: &Place| MemberPlan {
+            backend: backends[place.backend()].name().clone(),
+            weight: place.factor,
+        };
+        self.named.clone().unwrap_or_else(|| self.members.iter().map(member).collect())
     }
 }
 
@@ -322,16 +338,18 @@ pub(super) fn summary(old: &Truth, plan: &Plan) -> Vec<String> {
     let mut lines = Vec::new();
     let mut tell = |kind: &str, name: &Name, what: &str| lines.push(format!("{kind} {name}: {what}"));
     for backend in &plan.backends {
-        match old.backend_index.get(&backend.name) {
+        match old.backend_number(backend.name.as_str()) {
             None => tell("backend", &backend.name, "added"),
-            Some(&index) if !old.backends[index].is_by(backend) => tell("backend", &backend.name, "changed"),
+            Some(index) if !old.backends[index].is_by(backend) => tell("backend", &backend.name, "changed"),
             Some(_) => {}
         }
     }
     for farm in &plan.farms {
         match old.farm_index.get(&farm.name) {
             None => tell("farm", &farm.name, "added"),
-            Some(&index) if !same_farm(&old.farms[index], farm) => tell("farm", &farm.name, "changed"),
+            Some(&index) if !is_by(&old.farms[index], &old.backends, farm) => {
+                tell("farm", &farm.name, "changed")
+            }
             Some(_) => {}
         }
     }
@@ -342,36 +360,20 @@ pub(super) fn summary(old: &Truth, plan: &Plan) -> Vec<String> {
     for backend in configured.iter().filter(|backend| !backends.contains(backend.name())) {
         tell("backend", backend.name(), "removed");
     }
-    for farm in old.farms.iter().filter(|farm| !farms.contains(&farm.plan.name)) {
-        tell("farm", &farm.plan.name, "removed");
+    for farm in old.farms.iter().filter(|farm| !farms.contains(farm.name())) {
+        tell("farm", farm.name(), "removed");
     }
     lines
 }
 
-fn same_farm(old: &FarmTruth, new: &FarmPlan) -> bool {
-    // A plan's parts compare; its rule does by name.
-    let parts = |plan: &FarmPlan, members: &[MemberPlan]| {
-        let FarmPlan {
-            name: _,
-            members: _,
-            patterns,
-            algorithm,
-            params,
-            load,
-            ttl,
-            answers,
-            expect_update,
-            fallback,
-            fallback_off,
-            last_resort,
-            min_available,
-            slow_start,
-            suspicion,
-        } = plan.clone();
-        (
-            (members.to_vec(), patterns, algorithm.name, params, load, ttl, answers),
-            (expect_update, fallback, fallback_off, last_resort, min_available, slow_start, suspicion),
-        )
+/// Whether this is a farm's plan.
+fn is_by(old: &FarmTruth, backends: &[Backend], new: &FarmPlan) -> bool {
+    let same = |(place, member): (&Place, &MemberPlan)| {
+        place.factor == member.weight && *backends[place.backend()].name() == member.backend
     };
-    parts(&old.plan, old.named()) == parts(new, &new.members)
+    let same_members = match &old.named {
+        Some(named) => *named == new.members,
+        None => old.members.len() == new.members.len() && old.members.iter().zip(&new.members).all(same),
+    };
+    same_members && old.plan.are_of(new)
 }

@@ -17,7 +17,7 @@ impl Engine {
     /// people and checks say counts. Gives what changed; an unknown name changes nothing. Never waits.
     pub fn set_checked(&self, backend: &str, word: Option<(Health, &str)>, now: Moment) -> Vec<Change> {
         let mut truth = self.lock();
-        let Some(&index) = truth.backend_index.get(backend) else { return Vec::new() };
+        let Some(index) = truth.backend_number(backend) else { return Vec::new() };
         let was_in_service = truth.is_in_service(index);
         let relief = word.map_or("it is not checked any more", |(_, reason)| reason);
         truth.with_health(index, Some(relief), now, |backend| {
@@ -40,7 +40,7 @@ impl Engine {
     /// status and changes nothing else: what counts is the silence that follows. An unknown name changes nothing.
     pub fn set_scrape_trouble(&self, backend: &str, trouble: Option<&str>) {
         let mut truth = self.lock();
-        if let Some(&index) = truth.backend_index.get(backend) {
+        if let Some(index) = truth.backend_number(backend) {
             let backend = &mut truth.backends[index];
             if backend.rare.scrape_trouble.as_deref() != trouble {
                 backend.rare.scrape_trouble = trouble.map(Arc::from);

@@ -165,7 +165,7 @@ impl Truth {
     }
 
     fn configured_weight(&self, backend: &Name) -> Option<f64> {
-        self.backend_index.get(backend).map(|&index| self.backends[index].configured_weight)
+        self.backend_number(backend.as_str()).map(|index| self.backends[index].configured_weight)
     }
 
     /// Those of another's decisions that are news here, the latest on each thing.
@@ -175,7 +175,7 @@ impl Truth {
             let axis = record.axis();
             let known = match axis {
                 Axis::Switch => self.farm_index.contains_key(&record.name),
-                _ => self.backend_index.contains_key(&record.name),
+                _ => self.backend_number(record.name.as_str()).is_some(),
             };
             let mut record = record.clone();
             if let Setting::Weight(Some(change)) = &mut record.setting {
@@ -202,7 +202,7 @@ impl Truth {
             }
             return;
         }
-        let Some(&index) = self.backend_index.get(&record.name) else { return };
+        let Some(index) = self.backend_number(record.name.as_str()) else { return };
         let was_in_service = self.is_in_service(index);
         match record.setting {
             Setting::Admin(admin) => self.set_admin(index, admin, why, since),

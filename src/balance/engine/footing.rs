@@ -12,7 +12,7 @@ impl Engine {
     pub fn footing(&self, farm: &str, backend: &str, now: Moment) -> Option<Footing> {
         let truth = self.lock();
         let index = *truth.farm_index.get(farm.to_ascii_lowercase().as_str())?;
-        let backend = *truth.backend_index.get(backend.to_ascii_lowercase().as_str())?;
+        let backend = truth.backend_number(&backend.to_ascii_lowercase())?;
         let backend = &truth.backends[backend];
         let (_, place) = backend.places.iter().find(|(farm, _)| *farm == index)?;
         let farm = &truth.farms[index];

@@ -42,7 +42,7 @@ impl Engine {
     /// `None` if the backend is not there any more.
     pub fn outcome(&self, report: &BackendUpdate) -> Option<BackendUpdate> {
         let truth = self.lock();
-        let backend = &truth.backends[*truth.backend_index.get(&report.backend)?];
+        let backend = &truth.backends[truth.backend_number(report.backend.as_str())?];
         let mut outcome = BackendUpdate::new(report.backend.clone());
         let value = |name: &super::super::statistics::StatisticName| backend.statistics.get(name.as_str());
         let fields = report.statistics.iter().filter_map(|(name, _)| Some((name.clone(), value(name)?)));
@@ -63,7 +63,7 @@ impl Truth {
     fn is_for_us(&self, report: &Hearsay, now: Moment) -> bool {
         let is_fresh = || self.registry.rules.is_some_and(|rules| now.since(report.at) <= rules.silence);
         let lives = || report.update.feed.is_some() && is_fresh();
-        self.backend_index.contains_key(&report.update.backend)
+        self.backend_number(report.update.backend.as_str()).is_some()
             || (lives() && self.would_register(&report.update))
     }
 

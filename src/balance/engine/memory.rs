@@ -30,7 +30,7 @@ impl Engine {
             memory.backends.extend(backends.filter(speaks).map(super::Backend::remember));
             let farms = truth.farms.iter().take(range.end).skip(range.start);
             memory.farms.extend(farms.map(|farm| FarmMemory {
-                name: farm.plan.name.clone(),
+                name: farm.name().clone(),
                 answers: farm.farm.answers(),
                 not_finite: farm.not_finite,
             }));
@@ -93,7 +93,7 @@ impl Truth {
         self.rejoin(memory, now);
         let mut remembered: HashMap<usize, &BackendMemory> = HashMap::new();
         for backend in &memory.backends {
-            if let Some(&index) = self.backend_index.get(&backend.name) {
+            if let Some(index) = self.backend_number(backend.name.as_str()) {
                 remembered.insert(index, backend);
             }
         }
@@ -112,8 +112,9 @@ impl Truth {
         }
         self.settle(now);
         for (index, then) in remembered {
+            let tally = self.backends[index].tally.answers();
             for (farm, member) in self.backends[index].places.iter() {
-                self.farms[farm].members[member].gauge.count_on(then.answers_since_report);
+                self.farms[farm].members[member].board.count_on(then.answers_since_report, tally);
             }
         }
         // Rules that learn see reports in the order in which they came.

@@ -8,7 +8,6 @@
 mod tests;
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::super::backend::{Backend, span};
@@ -16,11 +15,10 @@ use super::super::durable::Memory;
 use super::super::gauge::{Gauges, Tally};
 use super::super::moment::Moment;
 use super::super::name::Name;
-use super::super::plan::{BackendPlan, FarmPlan};
+use super::super::plan::BackendPlan;
 use super::super::registration::{Pattern, Registration, RegistrationCounts, Whereabouts};
 use super::super::status::{Change, Subject};
 use super::super::update::{BackendUpdate, Feed, Refusal, Update};
-use super::carry::Kept;
 use super::reports::TICK;
 use super::{Engine, Look, Truth};
 
@@ -37,7 +35,7 @@ pub(super) struct Registry {
     /// When the agenda looks at their silence.
     watched: Option<Moment>,
     /// Whether somebody came or went whom the roster does not show yet.
-    moved: bool,
+    pub moved: bool,
 }
 
 impl Registry {
@@ -79,9 +77,9 @@ impl Engine {
     pub(super) fn show_roster(&self, truth: &mut Truth) {
         if std::mem::take(&mut truth.registry.moved) {
             let before = self.roster.load();
-            let (farms, machines) = (Arc::clone(&before.farms), Arc::clone(&before.machines));
+            let (farms, directory) = (Arc::clone(&before.farms), Arc::clone(&before.directory));
             let (registered, patterns) = truth.registered_roster();
-            self.roster.store(Arc::new(super::Roster { farms, machines, registered, patterns }));
+            self.roster.store(Arc::new(super::roster::Roster { farms, directory, registered, patterns }));
         }
     }
 
@@ -91,7 +89,7 @@ impl Engine {
         let mut fresh: Vec<&Name> = Vec::new();
         for update in updates {
             let Update::Backend(BackendUpdate { backend, .. }) = update else { continue };
-            if truth.backend_index.contains_key(backend) || fresh.contains(&backend) {
+            if truth.backend_number(backend.as_str()).is_some() || fresh.contains(&backend) {
                 continue;
             }
             if truth.registered() + fresh.len() >= rules.limit {
@@ -101,12 +99,6 @@ impl Engine {
             fresh.push(backend);
         }
         Ok(())
-    }
-}
-
-impl FarmPlan {
-    pub(super) fn admits(&self, name: &Name) -> bool {
-        self.patterns.iter().any(|pattern| pattern.pattern.fits(name.as_str()))
     }
 }
 
@@ -120,14 +112,14 @@ impl Truth {
     pub(super) fn registered_names(&self) -> Vec<Name> {
         let names = self.backends[self.registry.configured..].iter().map(|backend| backend.name());
         let mut names: Vec<Name> =
-            names.filter(|name| self.backend_index.contains_key(*name)).cloned().collect();
+            names.filter(|name| self.registered.contains_key(*name)).cloned().collect();
         names.sort_unstable();
         names
     }
 
     /// What [`Engine::machine`] and [`Engine::may_register`] are to find.
-    pub(super) fn registered_roster(&self) -> (super::Machines, Arc<[Pattern]>) {
-        let machine = |backend: &Backend| (backend.name().clone(), Arc::clone(&backend.published));
+    pub(super) fn registered_roster(&self) -> (super::roster::Machines, Arc<[Pattern]>) {
+        let machine = |backend: &Backend| (backend.name().clone(), Arc::clone(&backend.machine));
         let machines = self.backends[self.registry.configured..].iter().map(machine).collect();
         let farms = self.registry.farms.iter().filter(|_| self.registry.rules.is_some());
         let patterns = farms.flat_map(|&farm| &self.farms[farm].plan.patterns);
@@ -151,7 +143,7 @@ impl Truth {
         at: Moment,
         now: Moment,
     ) -> Option<usize> {
-        if let Some(&index) = self.backend_index.get(&update.backend) {
+        if let Some(index) = self.backend_number(update.backend.as_str()) {
             self.relocate(index, update);
             return Some(index);
         }
@@ -177,7 +169,7 @@ impl Truth {
         let mut backend = Backend::new(plan, Tally::default(), now);
         backend.rare.registered = Some(now);
         self.backends.push(backend);
-        self.backend_index.insert(name.clone(), index);
+        self.registered.insert(name.clone(), index);
         self.registry.moved = true;
         let admits = |farm: &&usize| self.farms[**farm].plan.admits(name);
         let farms: Vec<usize> = self.registry.farms.iter().filter(admits).copied().collect();
@@ -197,7 +189,8 @@ impl Truth {
     pub(super) fn rejoin(&mut self, memory: &Memory, now: Moment) {
         let Some(rules) = self.registry.rules else { return };
         for then in &memory.backends {
-            let (Some(at), false) = (&then.whereabouts, self.backend_index.contains_key(&then.name)) else {
+            let (Some(at), false) = (&then.whereabouts, self.backend_number(then.name.as_str()).is_some())
+            else {
                 continue;
             };
             let in_time = then.last_report.is_some_and(|last| memory.taken.since(last) <= rules.silence);
@@ -223,6 +216,7 @@ impl Truth {
             let subject = Subject::Backend(backend.name().clone());
             let why = if at.is_said { "its report says so" } else { "it reported from there" }.to_owned();
             self.changes.push(Change { subject, axis: "addresses", from: from.to_string(), to, why });
+            self.publish(index);
             self.mark_farms_of(index);
         }
     }
@@ -248,14 +242,14 @@ impl Truth {
     fn leave(&mut self, index: usize, why: &str, now: Moment) {
         let name = self.backends[index].name().clone();
         self.note_registration(&name, [&self.backends[index].whereabouts().to_string(), "absent"], why);
-        self.backend_index.remove(&name);
+        self.registered.remove(&name);
         let farms: Vec<usize> = self.backends[index].places.iter().map(|(farm, _)| farm).collect();
         for farm in farms {
             self.reseat(farm, now);
         }
         self.backends.swap_remove(index);
         if let Some(moved) = self.backends.get(index) {
-            self.backend_index.insert(moved.name().clone(), index);
+            self.registered.insert(moved.name().clone(), index);
             for (farm, member) in moved.places.iter() {
                 self.farms[farm].members[member].backend = index as u32;
             }
@@ -282,14 +276,11 @@ impl Truth {
         for place in &old.members {
             self.backends[place.backend()].places.leave(index);
         }
-        let mut kept: Kept = HashMap::new();
-        for (place, member) in old.members.iter().zip(&old.plan.members) {
-            let key = (old.plan.name.clone(), member.backend.clone());
-            kept.insert(key, (Arc::clone(&place.gauge), place.missing.clone()));
-        }
         let (dependents, rising, rank) = (old.dependents.clone(), old.rising, old.rank);
-        let plan = FarmPlan { members: old.named().to_vec(), ..old.plan.clone() };
-        let mut farm = self.farm(plan, rank, Some(old), (&kept, &mut Gauges::default()), &registered, now);
+        let plan = (old.name().clone(), old.named(&self.backends), Arc::clone(&old.plan));
+        let former = |number: u32| self.backends[number as usize].name();
+        let mut gauges = Gauges::default();
+        let mut farm = self.farm(plan, rank, Some(old), (&former, &mut gauges), &registered, now);
         (farm.dependents, farm.rising) = (dependents, rising);
         self.farms.push(farm);
         let last = self.farms.len() - 1;

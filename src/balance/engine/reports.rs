@@ -52,8 +52,8 @@ impl Truth {
     pub(super) fn check_backend(&self, update: &BackendUpdate) -> Result<(), Refusal> {
         let name = || update.backend.clone();
         let none = Statistics::default();
-        let kept = match self.backend_index.get(&update.backend) {
-            Some(&index) => &self.backends[index].statistics,
+        let kept = match self.backend_number(update.backend.as_str()) {
+            Some(index) => &self.backends[index].statistics,
             None if self.would_register(update) => &none,
             None => return Err(Refusal::UnknownBackend(name())),
         };
@@ -101,7 +101,7 @@ impl Truth {
             return;
         }
         let (from, to) = (farm.switch.to_string(), switch.to_string());
-        let subject = Subject::Farm(farm.plan.name.clone());
+        let subject = Subject::Farm(farm.name().clone());
         farm.switch = switch;
         farm.switch_since = now;
         self.changes.push(Change { subject, axis: "switch", from, to, why: why.to_owned() });
@@ -201,29 +201,26 @@ impl Truth {
         let truth = &mut self.farms[farm];
         let place = &mut truth.members[member];
         let backend = &self.backends[place.backend()];
-        let (load, missing) = match truth.plan.load.work_out(&backend.statistics, backend.weight()) {
-            Worked::Load(load) => (load, None),
-            Worked::Missing(name) => (f64::NAN, Some(name)),
+        let load = match truth.plan.load.work_out(&backend.statistics, backend.weight()) {
+            Worked::Load(load) => load,
+            Worked::Missing(_) => f64::NAN,
             Worked::NotFinite => {
                 truth.not_finite += 1;
-                (f64::INFINITY, None)
+                f64::INFINITY
             }
         };
-        if place.missing.as_deref() != missing.map(StatisticName::as_str) {
-            place.missing = missing.map(|name| name.as_str().into());
-        }
-        let before = place.gauge.reported();
-        let was_broken = before.is_none() && !place.gauge.is_unknown();
-        place.gauge.report(load);
+        let before = place.board.reported();
+        let was_broken = before.is_none() && !place.board.is_unknown();
+        place.board.report(load, backend.tally.answers());
         if !place.candidate {
             return;
         }
-        let after = place.gauge.reported();
+        let after = place.board.reported();
         truth.sum += after.unwrap_or(0.0) - before.unwrap_or(0.0);
         truth.known = truth.known + usize::from(after.is_some()) - usize::from(before.is_some());
         truth.broken = truth.broken + usize::from(load.is_infinite()) - usize::from(was_broken);
         truth.round += 1;
-        truth.settle_pool();
+        truth.settle_pool(&self.backends);
     }
 
     /// Shows a report to the farm's rule; `fresh`: it named a statistic of the formula.
@@ -236,10 +233,10 @@ impl Truth {
             id: MemberId(member as u32),
             seed: place.seed,
             weight: backend.weight() * place.factor,
-            load: place.gauge.reported().filter(|_| fresh),
+            load: place.board.reported().filter(|_| fresh),
             counter: backend.statistics.get("n").filter(|_| counts()),
             answers: backend.tally.answers(),
-            gauge: &place.gauge,
+            board: &place.board,
             statistics: &backend.statistics,
             now,
         });
@@ -369,7 +366,7 @@ impl Truth {
     }
 
     pub(super) fn set_addresses(&mut self, backend: &str, addresses: &[IpAddr]) {
-        let Some(&index) = self.backend_index.get(backend) else { return };
+        let Some(index) = self.backend_number(backend) else { return };
         let list = |addresses: &[IpAddr]| match addresses {
             [] => "none".to_owned(),
             _ => addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" "),
@@ -382,6 +379,7 @@ impl Truth {
         let subject = Subject::Backend(backend.name().clone());
         let why = format!("{} was resolved", backend.rare.host.as_deref().unwrap_or("its host name"));
         self.changes.push(Change { subject, axis: "addresses", from, to: list(addresses), why });
+        self.publish(index);
         self.mark_farms_of(index);
     }
 }

@@ -11,16 +11,17 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::super::algorithm::Candidate;
-use super::super::backend::{Unavailable, span};
+use super::super::backend::{Backend, Unavailable, span};
 use super::super::common::TokenCounts;
 use super::super::moment::Moment;
-use super::super::plan::FarmPlan;
+use super::super::name::Name;
 use super::super::random::hash_key;
 use super::super::status::{Change, Subject};
 use super::super::sticky::{Rendezvous, Standing};
 use super::super::suspicion::{Evidence, Ledgers, Suspicion};
 use super::super::token::TokenKeys;
 use super::super::update::Switch;
+use super::carry::Former;
 use super::{Engine, FarmTruth, Look, Truth};
 
 /// See the module's head.
@@ -36,23 +37,25 @@ pub(super) struct Trust {
 }
 
 impl Trust {
-    /// For a farm of this plan; what was known of members of the same name is kept.
-    pub(super) fn carry(
-        plan: &FarmPlan,
-        members: &[super::Place],
+    /// For a farm whose members are these backends; what was known of members of the same name is kept. `former` names the
+    /// members of `old`.
+    pub(super) fn carry<'a>(
+        (farm, suspicion): (&Name, bool),
+        members: impl Iterator<Item = &'a Backend> + Clone,
         old: Option<&FarmTruth>,
+        former: Former<'_>,
         now: Moment,
     ) -> Self {
-        let names = plan.members.iter().map(|member| member.backend.as_str());
-        let begun = hash_key(0, plan.name.as_str().as_bytes());
+        let names = members.clone().map(|backend| backend.name().as_str());
+        let begun = hash_key(0, farm.as_str().as_bytes());
         let salt = names.clone().fold(begun, |salt, name| hash_key(salt, name.as_bytes()));
         let mut by_name: Vec<(&str, u32)> = names.zip(0..).collect();
         by_name.sort_unstable();
 
-        let same = |old: &&FarmTruth| old.trust.salt == salt && old.plan.suspicion == plan.suspicion;
+        let same = |old: &&FarmTruth| old.trust.salt == salt && old.plan.suspicion == suspicion;
         let kept = old.filter(same).map(|old| Arc::clone(&old.trust.ledgers));
-        let answers = members.iter().map(|place| place.gauge.answers());
-        let begun = || Arc::new(Ledgers::new(plan.suspicion, answers, now));
+        let answers = members.map(|backend| backend.tally.answers());
+        let begun = || Arc::new(Ledgers::new(suspicion, answers, now));
         let mut trust = Self {
             by_name: by_name.iter().map(|&(_, place)| place).collect(),
             rendezvous: Arc::default(),
@@ -66,10 +69,10 @@ impl Trust {
             return trust;
         }
         old.farm.hot.last.forget();
-        for (&place, &suspicion) in old.trust.suspicions.iter().filter(|_| plan.suspicion) {
-            let name = old.plan.members[place as usize].backend.as_str();
+        for (&place, &suspected) in old.trust.suspicions.iter().filter(|_| suspicion) {
+            let name = former(old.members[place as usize].backend).as_str();
             if let Ok(found) = by_name.binary_search_by(|(other, _)| (*other).cmp(name)) {
-                trust.suspicions.insert(by_name[found].1, suspicion);
+                trust.suspicions.insert(by_name[found].1, suspected);
             }
         }
         trust
@@ -159,11 +162,11 @@ impl Truth {
     fn note_trust(&mut self, index: usize, place: usize, [from, to]: [&str; 2], why: &str) {
         let farm = &self.farms[index];
         self.changes.push(Change {
-            subject: Subject::Backend(farm.plan.members[place].backend.clone()),
+            subject: Subject::Backend(self.backends[farm.members[place].backend()].name().clone()),
             axis: "trust",
             from: from.to_owned(),
             to: to.to_owned(),
-            why: format!("farm {}: {why}", farm.plan.name),
+            why: format!("farm {}: {why}", farm.name()),
         });
         self.mark_dirty(index);
     }

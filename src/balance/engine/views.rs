@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::super::algorithm::{Belief, Candidate, Select};
 use super::super::backend::Backend;
 use super::super::crew::Crew;
+use super::super::load::Worked;
 use super::super::moment::Moment;
 use super::super::plan::{Fallback, LastResort};
 use super::super::status::{Change, FarmStatus, LoadState, MemberStatus, Source, Stated, Subject};
@@ -78,7 +79,7 @@ impl Truth {
         let candidate = |(place, member): (usize, &super::Place)| {
             let backend = &self.backends[member.backend()];
             backend.is_available(farm.plan.expect_update, member.factor, now).ok()?;
-            Some(farm.candidate(place, farm.weight(backend, member.factor, now)))
+            Some(farm.candidate(place, backend, farm.weight(backend, member.factor, now)))
         };
         let mut candidates: Vec<Candidate> = farm.members.iter().enumerate().filter_map(candidate).collect();
         self.part_with_suspects(index, &mut candidates);
@@ -151,7 +152,7 @@ impl Truth {
             let fit = backend.admin == Admin::On && backend.health().0 == Health::Up && !backend.left;
             let weight = farm.weight(backend, member.factor, now);
             (fit && weight > 0.0 && !backend.machine.addresses.is_empty())
-                .then(|| farm.candidate(place, weight))
+                .then(|| farm.candidate(place, backend, weight))
         };
         farm.members.iter().enumerate().filter_map(candidate).collect()
     }
@@ -172,7 +173,7 @@ impl Truth {
             farm.source.reason = why;
             return;
         }
-        let subject = Subject::Farm(farm.plan.name.clone());
+        let subject = Subject::Farm(farm.name().clone());
         let (from, to) = (farm.source.value.to_string(), source.to_string());
         let told = if source == Source::Members { "members are available".to_owned() } else { why.clone() };
         farm.source = Stated { value: source, since: now, reason: why };
@@ -189,10 +190,10 @@ impl Truth {
         }
         farm.broken = candidates
             .iter()
-            .filter(|candidate| candidate.gauge.reported().is_none() && !candidate.gauge.is_unknown())
+            .filter(|candidate| candidate.gauge.reported().is_none() && !candidate.gauge.board().is_unknown())
             .count();
         farm.add_up();
-        farm.settle_pool();
+        farm.settle_pool(&self.backends);
     }
 
     fn watch_slow_start(&mut self, index: usize, candidates: &[Candidate], now: Moment) {
@@ -227,7 +228,7 @@ impl Truth {
             MemberStatus {
                 backend: backend.name().clone(),
                 weight: farm.weight(backend, place.factor, now),
-                load: place.load_state(farm),
+                load: place.load_state(farm, backend),
                 share,
                 belief,
                 available,
@@ -235,7 +236,7 @@ impl Truth {
             }
         };
         FarmStatus {
-            name: farm.plan.name.clone(),
+            name: farm.name().clone(),
             switch: Stated { value: farm.switch, since: farm.switch_since, reason: String::new() },
             algorithm: farm.plan.algorithm.name,
             load: farm.plan.load.to_string(),
@@ -258,15 +259,18 @@ impl super::Place {
         self.backend as usize
     }
 
-    fn load_state(&self, farm: &FarmTruth) -> LoadState {
-        match (self.gauge.reported(), &self.missing) {
-            (Some(load), _) => LoadState::Known(load),
-            (None, Some(name)) => LoadState::Missing(name.to_string()),
-            (None, None) if self.gauge.is_unknown() => {
-                let first = farm.plan.load.statistics().first().map(|name| name.to_string());
-                LoadState::Missing(first.unwrap_or_default())
+    fn load_state(&self, farm: &FarmTruth, backend: &Backend) -> LoadState {
+        let formula = &farm.plan.load;
+        match self.board.reported() {
+            Some(load) => LoadState::Known(load),
+            None if self.board.is_unknown() => {
+                let missing = match formula.work_out(&backend.statistics, backend.weight()) {
+                    Worked::Missing(name) => Some(name.to_string()),
+                    _ => formula.statistics().first().map(|name| name.to_string()),
+                };
+                LoadState::Missing(missing.unwrap_or_default())
             }
-            (None, None) => LoadState::NotFinite,
+            None => LoadState::NotFinite,
         }
     }
 }
@@ -284,18 +288,18 @@ impl FarmTruth {
     /// Adds the known loads of the candidates up from scratch.
     fn add_up(&mut self) {
         let loads =
-            self.members.iter().filter(|place| place.candidate).filter_map(|place| place.gauge.reported());
+            self.members.iter().filter(|place| place.candidate).filter_map(|place| place.board.reported());
         (self.known, self.sum) = loads.fold((0, 0.0), |(known, sum), load| (known + 1, sum + load));
     }
 
     /// Publishes average and highest load. Once a round, when about everybody has reported, the sum is added up anew
     /// (a running sum drifts), and members of unknown load start with nothing handed out like those that reported.
-    pub(super) fn settle_pool(&mut self) {
+    pub(super) fn settle_pool(&mut self, backends: &[Backend]) {
         if self.round >= self.known.max(1) {
             self.round = 0;
             self.add_up();
-            let unknown = self.members.iter().filter(|place| place.gauge.is_unknown());
-            unknown.for_each(|place| place.gauge.forgive());
+            let unknown = self.members.iter().filter(|place| place.board.is_unknown());
+            unknown.for_each(|place| place.board.count_on(0, backends[place.backend()].tally.answers()));
         }
         self.pool.average.set(if self.known < 2 { 0.0 } else { self.sum / self.known as f64 });
         if self.broken > 0 {
@@ -303,7 +307,7 @@ impl FarmTruth {
                 .members
                 .iter()
                 .filter(|place| place.candidate)
-                .filter_map(|place| place.gauge.reported());
+                .filter_map(|place| place.board.reported());
             self.pool.highest.set(loads.reduce(f64::max).unwrap_or(0.0));
         }
     }

@@ -118,12 +118,13 @@ impl Learner {
         for candidate in candidates {
             let index = self.find_or_add(candidate.id.0 as usize, candidate.seed, candidate.weight);
             let member = &mut self.members[index];
-            let fresh = member.gauge.is_none();
-            member.gauge = Some(Arc::clone(&candidate.gauge));
+            let fresh = member.tally.is_none();
+            member.tally = Some(candidate.gauge.tally().clone());
+            member.is_gone = false;
             if member.last.is_none() {
                 member.weight = candidate.weight;
             }
-            member.part = (candidate.weight / member.weight).clamp(1e-3, 1.0);
+            member.part = (candidate.weight / member.weight).clamp(1e-3, 1.0) as f32;
             let answers = candidate.gauge.answers();
             let seen = if fresh { answers } else { self.slab.seen(index) };
             match (self.members[index].last, candidate.gauge.reported()) {
@@ -286,8 +287,8 @@ impl Learner {
     /// While first reports come: who has not spoken yet is taken to be like those who have, and until capacities are
     /// known work is taken to go as it comes.
     fn get_to_know(&mut self, now: Moment) {
-        let gauges = self.members.iter().filter_map(|member| member.gauge.as_ref());
-        let answers = gauges.map(|gauge| gauge.answers() as f64).sum::<f64>();
+        let tallies = self.members.iter().filter_map(|member| member.tally.as_ref());
+        let answers = tallies.map(|tally| tally.answers() as f64).sum::<f64>();
         let weights: f64 = self.members.iter().map(|member| member.weight).sum();
         let (start, before) = *self.start.get_or_insert((now, answers));
         let span = now.seconds_since(start);
@@ -297,8 +298,8 @@ impl Learner {
         let average = self.average(now);
         for index in 0..self.slab.len() {
             let member = &self.members[index];
-            match (member.last, &member.gauge) {
-                (None, Some(gauge)) => self.put(index, average, gauge.answers(), now),
+            match (member.last, &member.tally) {
+                (None, Some(tally)) => self.put(index, average, tally.answers(), now),
                 (None, None) => {}
                 (Some(_), _) => self.put(index, self.load(index, now), self.slab.seen(index), now),
             }

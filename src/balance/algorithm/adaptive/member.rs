@@ -6,9 +6,8 @@
 //! long one is exact where nothing changes, the short one follows where capacities drift.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
 
-use super::super::super::gauge::Gauge;
+use super::super::super::gauge::Tally;
 use super::super::super::late::{Blank, Late};
 use super::super::super::moment::Moment;
 use super::bank::{KNEES, moved};
@@ -91,12 +90,14 @@ pub struct Interval {
 #[derive(Debug)]
 pub struct Member {
     pub seed: u64,
-    /// Held by the engine too, as long as it knows the member.
-    pub gauge: Option<Arc<Gauge>>,
+    /// There if it ever was a candidate.
+    pub tally: Option<Tally>,
     /// As configured or overridden.
     pub weight: f64,
     /// The part of its weight that slow start gives it, 0 to 1.
-    pub part: f64,
+    pub part: f32,
+    /// Whether it is no member any more.
+    pub is_gone: bool,
     told: Late<Told>,
 }
 
@@ -175,7 +176,7 @@ pub struct Last {
 impl Member {
     /// One of which nothing is known.
     pub fn new(seed: u64, weight: f64) -> Self {
-        Self { seed, gauge: None, weight, part: 1.0, told: Late::default() }
+        Self { seed, tally: None, weight, part: 1.0, is_gone: false, told: Late::default() }
     }
 
     /// Whether it never reported.

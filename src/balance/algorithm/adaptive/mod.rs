@@ -131,6 +131,10 @@ impl Algorithm for Adaptive {
     fn observe(&self, report: &Observation<'_>) {
         self.learner().observe(report);
     }
+
+    fn part(&self, stays: &dyn Fn(u64) -> bool) {
+        self.learner().part(stays);
+    }
 }
 
 /// Where the candidates' virtual queues stand, by groups of [`EIGHT`]; the last one is filled up with its first. None where

@@ -36,7 +36,7 @@ impl Stage {
                 id: MemberId(place as u32),
                 weight,
                 seed: 77 * (place as u64 + 1),
-                gauge: Arc::new(Gauge::new(Arc::clone(tally), Arc::clone(&pool))),
+                gauge: Gauge::new(Arc::clone(tally), Arc::clone(&pool)),
             })
             .collect();
         let rule = Adaptive::new(&params);
@@ -62,7 +62,7 @@ impl Stage {
             load: Some(load),
             counter,
             answers: self.tallies[place].answers(),
-            gauge: &one.gauge,
+            board: one.gauge.board(),
             statistics: &self.statistics,
             now: moment(self.now),
         });

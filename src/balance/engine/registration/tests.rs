@@ -6,12 +6,13 @@ use super::super::super::algorithm;
 use super::super::super::choice::Choice;
 use super::super::super::durable::Durable;
 use super::super::super::farm::Ask;
-use super::super::super::plan::{MemberPlan, Plan, SlowStart};
+use super::super::super::plan::{FarmPlan, MemberPlan, Plan, SlowStart};
 use super::super::super::random::SplitMix;
 use super::super::super::registration::MemberPattern;
 use super::super::super::statistics::{Amount, StatisticName};
 use super::super::super::update::{Admin, Health, WeightChange};
 use super::super::Hearsay;
+use super::super::carry::seed;
 use super::*;
 
 fn at(seconds: u64) -> Moment {
@@ -309,10 +310,10 @@ fn every_rule_goes_on_while_members_come_and_go() {
         }
         let truth = engine.lock();
         for (index, backend) in truth.backends.iter().enumerate() {
-            assert_eq!(truth.backend_index[backend.name()], index);
+            assert_eq!(truth.backend_number(backend.name().as_str()), Some(index));
             for (farm, member) in backend.places.iter() {
                 assert_eq!(truth.farms[farm].members[member].backend(), index, "{}", spec.name);
-                assert_eq!(truth.farms[farm].plan.members[member].backend, *backend.name());
+                assert_eq!(truth.farms[farm].members[member].seed, seed(backend.name()), "{}", spec.name);
             }
         }
         drop(truth);

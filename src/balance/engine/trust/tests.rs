@@ -7,7 +7,7 @@ use super::super::super::algorithm::{self, ALGORITHMS};
 use super::super::super::choice::Choice;
 use super::super::super::farm::{Ask, Farm};
 use super::super::super::name::Name;
-use super::super::super::plan::{BackendPlan, Fallback, MemberPlan, Plan};
+use super::super::super::plan::{BackendPlan, Fallback, FarmPlan, MemberPlan, Plan};
 use super::super::super::random::SplitMix;
 use super::super::super::repeat::{MEMORY, Repeats};
 use super::super::super::sticky::Stick;

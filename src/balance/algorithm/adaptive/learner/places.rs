@@ -1,6 +1,5 @@
 //! Where members stand in what was learned, and who is gone.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::super::member::Member;
@@ -45,14 +44,17 @@ impl Learner {
         }
     }
 
-    /// Drops members that the engine no longer knows: nobody else holds their gauge. Gives the places that those who stay
-    /// had.
+    /// Those of whose seed `stays` says no are gone. They are dropped when there is a new row of virtual queues.
+    pub fn part(&mut self, stays: &dyn Fn(u64) -> bool) {
+        self.members.iter_mut().for_each(|member| member.is_gone = !stays(member.seed));
+    }
+
+    /// Drops members that are gone. Gives the places that those who stay had.
     pub(super) fn forget_the_gone(&mut self) -> Vec<usize> {
-        let gone = |member: &Member| member.gauge.as_ref().is_some_and(|gauge| Arc::strong_count(gauge) == 1);
-        let stays = |index: &usize| !gone(&self.members[*index]);
+        let stays = |index: &usize| !self.members[*index].is_gone;
         let stayed: Vec<usize> = (0..self.members.len()).filter(stays).collect();
         if stayed.len() < self.members.len() {
-            self.members.retain(|member| !gone(member));
+            self.members.retain(|member| !member.is_gone);
             self.by_id.clear();
             self.by_seed.clear();
             self.index();

@@ -111,6 +111,7 @@ impl Learner {
         let relative = self.bank.relative(member, &self.pool);
         let factor = if rate > 0.0 { relative.powf(-1.0 / STEEPNESS) } else { 1.0 / member.weight };
         let load = (load, self.drive.knee.get());
-        self.slab.set(index, rate * member.part, factor / member.part, load, answers, now);
+        let part = f64::from(member.part);
+        self.slab.set(index, rate * part, factor / part, load, answers, now);
     }
 }
