@@ -11,7 +11,7 @@ use super::super::farm::Farm;
 use super::super::gauge::{Gauges, Pool};
 use super::super::moment::Moment;
 use super::super::name::Name;
-use super::super::plan::{FarmPlan, MemberPlan, Plan, PlanError};
+use super::super::plan::{BackendPlan, FarmPlan, MemberPlan, Plan, PlanError};
 use super::super::random::mix;
 use super::super::registration::{admit, enlist};
 use super::super::slot::Slot;
@@ -41,7 +41,7 @@ pub(super) fn truth(
         return Err(problems);
     }
     // What goes on, by the number that it had.
-    let mut old_backends: Vec<Option<Backend>> = Vec::new();
+    let mut backends: Vec<Backend> = Vec::new();
     let mut old_farms: Vec<Option<FarmTruth>> = Vec::new();
     let mut former: Vec<Name> = Vec::new();
     let mut numbers: Vec<Option<usize>> = Vec::new();
@@ -54,34 +54,48 @@ pub(super) fn truth(
         numbers = plan.backends.iter().map(|backend| old.backend_number(backend.name.as_str())).collect();
         farm_numbers = plan.farms.iter().map(|farm| old.farm_index.get(&farm.name).copied()).collect();
         former = old.backends.iter().map(|backend| backend.name().clone()).collect();
-        old_backends = std::mem::take(&mut old.backends).into_iter().map(Some).collect();
+        backends = std::mem::take(&mut old.backends);
         old_farms = std::mem::take(&mut old.farms).into_iter().map(Some).collect();
     }
     let former: Former<'_> = &|number| &former[number as usize];
 
     // Those of neighbours in the configuration are neighbours in memory.
     let mut gauges = Gauges::default();
-    let mut backends: Vec<Backend> = Vec::with_capacity(plan.backends.len());
-    for (place, backend) in plan.backends.into_iter().enumerate() {
-        let known = numbers.get(place).copied().flatten().and_then(|number| old_backends[number].take());
-        backends.push(match known {
-            Some(mut known) => {
-                known.replan(backend);
-                // If it registered, the configuration is the one to say where it is from now on.
-                if known.rare.registered.is_some() {
-                    known.rare.registered = None;
+    let follow = |known: &mut Backend, plan: BackendPlan| {
+        known.replan(plan);
+        // If it registered, the configuration is the one to say where it is from now on.
+        if known.rare.registered.is_some() {
+            known.rare.registered = None;
+        }
+    };
+    let stay =
+        numbers.len() == plan.backends.len() && numbers.iter().copied().eq((0..numbers.len()).map(Some));
+    let others: Vec<Backend> = if stay {
+        // All are where they were, as they mostly are: there may be many, so they are not moved.
+        let others = backends.split_off(plan.backends.len());
+        backends.iter_mut().zip(plan.backends).for_each(|(known, plan)| follow(known, plan));
+        others
+    } else {
+        let mut old: Vec<Option<Backend>> = std::mem::take(&mut backends).into_iter().map(Some).collect();
+        backends.reserve_exact(plan.backends.len());
+        for (place, plan) in plan.backends.into_iter().enumerate() {
+            let known = numbers.get(place).copied().flatten().and_then(|number| old[number].take());
+            backends.push(match known {
+                Some(mut known) => {
+                    follow(&mut known, plan);
+                    known
                 }
-                known
-            }
-            None => Backend::new(backend, gauges.tally(), now),
-        });
-    }
+                None => Backend::new(plan, gauges.tally(), now),
+            });
+        }
+        old.into_iter().flatten().collect()
+    };
     let directory = Arc::new(Directory::new(&backends));
     registry.configured = backends.len();
     registry.farms = (0..plan.farms.len()).filter(|&farm| !plan.farms[farm].patterns.is_empty()).collect();
     let mut gone = Vec::new();
     let mut registered: Vec<Backend> =
-        old_backends.into_iter().flatten().filter(|backend| backend.rare.registered.is_some()).collect();
+        others.into_iter().filter(|backend| backend.rare.registered.is_some()).collect();
     registered.sort_by(|one, other| one.name().cmp(other.name()));
     for mut backend in registered {
         if registry.farms.iter().any(|&farm| admit(&plan.farms[farm].patterns, backend.name())) {

@@ -259,6 +259,35 @@ fn a_reload_keeps_those_whose_pattern_still_fits() {
 }
 
 #[test]
+fn backends_that_stay_in_place_over_a_reload_are_who_they_were_whoever_comes_behind_them() {
+    let engine = engine("round-robin");
+    engine.apply(&[report(1), report(2)], at(1)).unwrap();
+    let where_is = |who: &str| engine.machine(who).map(|machine| machine.addresses.to_vec());
+    let at_home = |who: &str| engine.backend_status(who, at(9)).map(|status| status.addresses);
+    // The first of those that registered is configured now, at the place that it has.
+    let mut next = plan("round-robin");
+    next.backends.push(BackendPlan::new(name("web-1"), vec![[10, 0, 9, 9].into()]));
+    engine.reload(next, at(2)).unwrap();
+    assert_eq!(where_is("web-1"), Some(vec![[10, 0, 9, 9].into()]));
+    assert_eq!(where_is("WEB-2"), Some(vec![[10, 0, 1, 2].into()]), "still registered");
+    assert_eq!(engine.registration_counts().present, 1);
+    assert_eq!(engine.backend_status("web-1", at(9)).unwrap().reports, 1, "what it reported is known");
+    // Nobody is before those who stay, and the last one that was configured is gone.
+    engine.reload(plan("round-robin"), at(3)).unwrap();
+    assert_eq!((where_is("web-1"), at_home("web-1")), (None, None));
+    assert_eq!((where_is("app02"), where_is("web-2").is_some()), (at_home("app02"), true));
+    // The first one is gone, so the others move.
+    let mut next = plan("round-robin");
+    next.backends.remove(0);
+    next.farms.iter_mut().for_each(|farm| farm.members.retain(|member| member.backend != name("app01")));
+    engine.reload(next, at(4)).unwrap();
+    assert_eq!((where_is("app01"), at_home("app01")), (None, None));
+    assert_eq!(where_is("app02"), Some(vec![[10, 0, 0, 2].into()]));
+    assert_eq!(where_is("app02"), at_home("app02"));
+    assert_eq!(members(&engine, at(5)), ["app02", "web-2"]);
+}
+
+#[test]
 fn a_restart_finds_them_again() {
     let before = engine("round-robin");
     before.apply(&[report(1), report(2)], at(0)).unwrap();
