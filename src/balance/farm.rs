@@ -74,9 +74,9 @@ pub(super) struct Hot {
 }
 
 impl Farm {
-    pub(super) fn new(name: Name, view: View, common: Arc<Common>) -> Self {
+    pub(super) fn new(name: Name, view: Arc<View>, common: Arc<Common>) -> Self {
         let hot = Hot {
-            view: ArcSwap::from_pointee(view),
+            view: ArcSwap::new(view),
             tickets: Default::default(),
             answers: AtomicU64::new(0),
             last: Last::default(),

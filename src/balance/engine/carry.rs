@@ -1,7 +1,7 @@
 //! From a plan to the truth: at the start from nothing, at a reload from what was true before.
 
 use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::super::backend::Backend;
 use super::super::board::Board;
@@ -309,25 +309,28 @@ impl FarmTruth {
     }
 }
 
-/// A view of nothing, until the first real one is made.
-fn empty_view() -> View {
-    View {
-        ttl: 0,
-        answers: 1,
-        algorithm: crate::balance::algorithm::DEFAULT,
-        members: Box::default(),
-        crew: Crew::default(),
-        source: ViewSource::Nobody,
-        selectors: Selectors::default(),
-        has_v4: false,
-        has_v6: false,
-        standing: Box::default(),
-        by_name: Arc::default(),
-        rendezvous: Arc::default(),
-        ledgers: Arc::new(Ledgers::none()),
-        salt: 0,
-        backup: None,
-    }
+/// A view of nothing, until the first real one is made: the same for all, for there may be many at a time.
+fn empty_view() -> Arc<View> {
+    static NOTHING: LazyLock<Arc<View>> = LazyLock::new(|| {
+        Arc::new(View {
+            ttl: 0,
+            answers: 1,
+            algorithm: crate::balance::algorithm::DEFAULT,
+            members: Box::default(),
+            crew: Crew::default(),
+            source: ViewSource::Nobody,
+            selectors: Selectors::default(),
+            has_v4: false,
+            has_v6: false,
+            standing: Box::default(),
+            by_name: Arc::default(),
+            rendezvous: Arc::default(),
+            ledgers: Arc::new(Ledgers::none()),
+            salt: 0,
+            backup: None,
+        })
+    });
+    Arc::clone(&NOTHING)
 }
 
 /// 0 for farms that fall back on no farm, else one more than the highest of those. There are no circles.
