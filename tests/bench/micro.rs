@@ -63,31 +63,35 @@ fn plan(rule: &str, members: usize, farms: usize) -> Plan {
     plan
 }
 
-/// A report of each member of the first farm, with loads that differ.
-fn reports(members: usize, random: &mut SplitMix) -> Vec<Update> {
-    let load = StatisticName::parse("l").expect("a statistic");
+/// A report of each member of the first farm, with figures that differ.
+fn reports(members: usize, names: &[&str], random: &mut SplitMix) -> Vec<Update> {
+    let names: Vec<_> = names.iter().map(|name| StatisticName::parse(name).expect("a statistic")).collect();
     let report = |member: usize| {
         let mut update = BackendUpdate::new(name(&format!("b0-{member}")));
-        update.statistics.push((load.clone(), Amount::Set(random.unit() * 100.0)));
+        for name in &names {
+            update.statistics.push((name.clone(), Amount::Set(random.unit() * 100.0)));
+        }
         Update::Backend(update)
     };
     (0..members).map(report).collect()
 }
 
 fn engine(rule: &str, members: usize, farms: usize) -> Engine {
-    let begun = Moment::from_unix(Duration::from_secs(START - REPORTS - 1));
+    let begun = Moment::from_unix(Duration::from_secs(START - EVERY * REPORTS - 1));
     let engine = Engine::new(plan(rule, members, farms), begun).expect("a plan without problems");
-    // More than one of each, so that a rule that learns has learned.
-    for second in 0..=REPORTS {
-        let now = Moment::from_unix(Duration::from_secs(START - REPORTS + second));
-        let reports = reports(members, &mut SplitMix::new(1 + second));
+    // More than one of each, so that a rule that learns has learned, over more time than one that waits does.
+    for number in 0..=REPORTS {
+        let now = Moment::from_unix(Duration::from_secs(START - EVERY * (REPORTS - number)));
+        // Load, utilization, requests a second and in flight: all that a rule looks at.
+        let reports = reports(members, &["l", "u", "q", "r"], &mut SplitMix::new(1 + number));
         engine.apply(&reports, now).expect("reports without problems");
     }
     engine
 }
 
-/// Reports of each member, one a second.
+/// Reports of each member, and seconds from one to the next.
 const REPORTS: u64 = 4;
+const EVERY: u64 = 5;
 
 /// A rule and a number of members.
 struct Case(&'static str, usize);
@@ -152,7 +156,7 @@ fn report_cases() -> impl Iterator<Item = Case> {
 #[divan::bench(args = report_cases(), sample_count = 100, sample_size = 2000)]
 fn report(bencher: Bencher, Case(rule, members): &Case) {
     let (engine, members) = (engine(rule, *members, 1), *members);
-    let updates = reports(members, &mut SplitMix::new(2));
+    let updates = reports(members, &["l"], &mut SplitMix::new(2));
     let between = Duration::from_secs(1) / members as u32;
     let (mut next, mut now) = (0, start());
     bencher.bench_local(move || {
@@ -183,13 +187,14 @@ fn wire(farms: usize) -> (Wire, Vec<Vec<u8>>) {
 }
 
 fn client() -> SocketAddr {
-    "127.0.0.1:5353".parse().expect("an address")
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 5353))
 }
 
 #[divan::bench(args = [1, 10_000], sample_count = 100, sample_size = 2000)]
 fn answer(bencher: Bencher, farms: usize) {
     let (mut wire, queries) = wire(farms);
-    let (mut place, mut reply, mut next, mut id) = ([0; PLACE], Vec::new(), 0, 0u16);
+    let (client, mut place, mut reply) = (client(), [0; PLACE], Vec::new());
+    let (mut next, mut id) = (0, 0u16);
     bencher.bench_local(move || {
         next = (next + 1) % queries.len();
         let query = &queries[next];
@@ -197,7 +202,7 @@ fn answer(bencher: Bencher, farms: usize) {
         // A packet of its own, not one that comes once more.
         id = id.wrapping_add(1);
         place[..2].copy_from_slice(&id.to_be_bytes());
-        let reply = wire.answer(&mut place, query.len(), client(), start(), &mut reply);
+        let reply = wire.answer(&mut place, query.len(), client, start(), &mut reply);
         if next % 64 == 0 {
             wire.settle();
         }
@@ -215,7 +220,8 @@ fn batch_of_64(bencher: Bencher, farms: usize) {
     let datagrams: Vec<&[u8]> =
         row.chunks(longest).zip(&queries).map(|(room, query)| &room[..query.len()]).collect();
     let batches: Vec<_> = datagrams.chunks(64).collect();
-    let (mut place, mut reply, mut next, mut id) = ([0; PLACE], Vec::new(), 0, 0u16);
+    let (client, mut place, mut reply) = (client(), [0; PLACE], Vec::new());
+    let (mut next, mut id) = (0, 0u16);
     bencher.bench_local(move || {
         next = (next + 1) % batches.len();
         wire.expect(batches[next].iter().copied());
@@ -223,7 +229,7 @@ fn batch_of_64(bencher: Bencher, farms: usize) {
             place[..query.len()].copy_from_slice(query);
             id = id.wrapping_add(1);
             place[..2].copy_from_slice(&id.to_be_bytes());
-            black_box(wire.answer(&mut place, query.len(), client(), start(), &mut reply));
+            black_box(wire.answer(&mut place, query.len(), client, start(), &mut reply));
         }
         wire.settle();
     });

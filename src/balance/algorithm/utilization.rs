@@ -41,6 +41,7 @@ struct Utilization {
     live: Live<Arc<Own>>,
     clock: Arc<VirtualClock>,
     average: Arc<AtomicF64>,
+    calm: Arc<AtomicU64>,
     /// Reports since the average was worked out.
     reports: AtomicUsize,
 }
@@ -70,18 +71,30 @@ impl<'a> Row<'a> {
             (self.line.from[self.lane].load(Relaxed), self.line.until[self.lane].load(Relaxed));
         let part = average * self.line.figures[self.lane].get();
         let usable = (from <= now.nanos()) & (now.nanos() < until);
-        let part = if usable { part } else { 1.0 };
-        part.clamp(1.0 / MOST_APART, MOST_APART) * inverse
+        cost_of(if usable { part } else { 1.0 }, inverse)
     }
 
-    /// Takes the weight of a report that came at `now`.
-    fn report(&self, weight: f64, now: Moment) {
+    /// The same while it has a weight in force.
+    #[inline]
+    fn calm_cost(&self, average: f64, inverse: f64) -> f64 {
+        cost_of(average * self.line.figures[self.lane].get(), inverse)
+    }
+
+    /// Takes the weight of a report that came at `now`. Gives whether it had one in force, or one that was about to be.
+    fn report(&self, weight: f64, now: Moment) -> bool {
         let (from, until) = (&self.line.from[self.lane], &self.line.until[self.lane]);
-        if until.load(Relaxed) <= now.nanos() {
+        let goes_on = now.nanos() < until.load(Relaxed);
+        if !goes_on {
             from.store((now + BLACKOUT).nanos(), Relaxed);
         }
         until.store((now + EXPIRY).nanos(), Relaxed);
         self.line.figures[self.lane].set(1.0 / weight);
+        goes_on
+    }
+
+    /// Until when its weight is used: nanoseconds since the epoch.
+    fn until(&self) -> u64 {
+        self.line.until[self.lane].load(Relaxed)
     }
 
     /// The weight to use at `now`, if there is one.
@@ -91,6 +104,12 @@ impl<'a> Row<'a> {
     }
 }
 
+/// One over a weight, as a part of the average, within its bounds.
+#[inline]
+fn cost_of(part: f64, inverse: f64) -> f64 {
+    part.clamp(1.0 / MOST_APART, MOST_APART) * inverse
+}
+
 impl Utilization {
     fn new(params: &Params) -> Self {
         Self {
@@ -98,6 +117,7 @@ impl Utilization {
             live: Live::default(),
             clock: Arc::default(),
             average: Arc::new(AtomicF64::new(1.0)),
+            calm: Arc::default(),
             reports: AtomicUsize::new(0),
         }
     }
@@ -118,6 +138,9 @@ impl Utilization {
         if count > 0 {
             self.average.set(weights().sum::<f64>() / count as f64);
         }
+        let until = |index: usize| row(&panel.lane(index)).until();
+        let calm = (0..panel.len()).map(until).min().filter(|_| count == panel.len());
+        self.calm.store(calm.unwrap_or(0), Relaxed);
     }
 }
 
@@ -140,10 +163,13 @@ impl Algorithm for Utilization {
     fn prepare(&self, candidates: &[Candidate]) -> Box<dyn Select> {
         let panel = self.live.enter(Panel::new(candidates, LANES, own));
         (0..panel.len()).for_each(|index| self.clock.begin(row(&panel.lane(index)).turn()));
+        // A newcomer may have no weight.
+        self.calm.store(0, Relaxed);
         Box::new(Prepared {
             panel,
             clock: Arc::clone(&self.clock),
             average: Arc::clone(&self.average),
+            calm: Arc::clone(&self.calm),
             latest: AtomicU64::new(0),
         })
     }
@@ -152,7 +178,9 @@ impl Algorithm for Utilization {
         // A report without a usable weight changes nothing, but for what its silence does in time.
         let Some(weight) = self.weigh(report) else { return };
         let board = report.board;
-        Row::of(board.chunk().own(), board.place()).report(weight, report.now);
+        if !Row::of(board.chunk().own(), board.place()).report(weight, report.now) {
+            self.calm.store(0, Relaxed);
+        }
         let reports = self.reports.fetch_add(1, Relaxed);
         if let Some(panel) = self.live.largest().filter(|panel| reports >= panel.len() / 8) {
             self.reports.store(0, Relaxed);
@@ -165,21 +193,39 @@ struct Prepared {
     panel: Arc<Panel<Arc<Own>>>,
     clock: Arc<VirtualClock>,
     average: Arc<AtomicF64>,
+    /// Until when everybody has a weight in force, as far as that is known: nanoseconds since the epoch. A choice then need not
+    /// look at each one's times.
+    calm: Arc<AtomicU64>,
     /// When somebody was chosen last, in nanoseconds since the epoch: shares are told as of then.
     latest: AtomicU64,
 }
 
-impl Select for Prepared {
-    fn select(&self, pick: &Pick<'_>, random: &mut dyn Random) -> Option<MemberId> {
-        let average = self.average.get();
-        let cost = |lane: &Lane<'_, Arc<Own>>| row(lane).cost(pick.now, average, lane.inverse);
+impl Prepared {
+    /// Gives the next turn, to who is due first by the `cost` of each.
+    #[inline(always)]
+    fn next(
+        &self,
+        now: Moment,
+        cost: impl Fn(&Lane<'_, Arc<Own>>) -> f64,
+        random: &mut dyn Random,
+    ) -> Option<MemberId> {
         let mut sample = self.panel.sample(random);
         let (next, due) =
             self.panel.least(&mut sample, |lane| turns::due(row(lane).turn(), cost(lane)), random)?;
         let lane = self.panel.lane_of(next);
         self.clock.take(row(&lane).turn(), due);
-        self.latest.store(pick.now.nanos(), Relaxed);
+        self.latest.store(now.nanos(), Relaxed);
         Some(self.panel.id(next.index))
+    }
+}
+
+impl Select for Prepared {
+    fn select(&self, pick: &Pick<'_>, random: &mut dyn Random) -> Option<MemberId> {
+        let average = self.average.get();
+        if pick.now.nanos() < self.calm.load(Relaxed) {
+            return self.next(pick.now, |lane| row(lane).calm_cost(average, lane.inverse), random);
+        }
+        self.next(pick.now, |lane| row(lane).cost(pick.now, average, lane.inverse), random)
     }
 
     fn rank(&self, pick: &Pick<'_>, random: &mut dyn Random, order: &mut Vec<MemberId>) {
@@ -209,5 +255,129 @@ impl Select for Prepared {
 
     fn foresee(&self, random: &dyn Random) -> Option<[MemberId; 2]> {
         self.panel.foresee(random, want_own)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::gauge::{Gauges, Pool};
+    use super::super::super::random::SplitMix;
+    use super::super::super::statistics::{Amount, StatisticName};
+    use super::*;
+
+    /// A farm whose members say how busy they are at one request a second.
+    struct Stage {
+        rule: Utilization,
+        candidates: Vec<Candidate>,
+        select: Box<dyn Select>,
+        seconds: u64,
+    }
+
+    impl Stage {
+        fn new(members: u32) -> Self {
+            let (mut gauges, pool) = (Gauges::default(), Arc::new(Pool::default()));
+            let candidate = |place: u32| {
+                let tally = gauges.tally();
+                let gauge = gauges.gauge(&tally, &pool);
+                Candidate { id: MemberId(place), weight: 1.0, seed: 77 * u64::from(place + 1), gauge }
+            };
+            let candidates: Vec<Candidate> = (0..members).map(candidate).collect();
+            let rule = Utilization::new(&Params::default());
+            let select = rule.prepare(&candidates);
+            Self { rule, candidates, select, seconds: 1_000_000 }
+        }
+
+        fn now(&self) -> Moment {
+            Moment::from_unix(Duration::from_secs(self.seconds))
+        }
+
+        fn report(&self, place: usize, busy: f64) {
+            let one = &self.candidates[place];
+            let mut statistics = Statistics::default();
+            for (name, number) in [("q", 1.0), ("u", busy)] {
+                statistics.change(&StatisticName::parse(name).unwrap(), Amount::Set(number));
+            }
+            self.rule.observe(&Observation {
+                id: one.id,
+                seed: one.seed,
+                weight: one.weight,
+                load: None,
+                counter: None,
+                answers: 0,
+                board: one.gauge.board(),
+                statistics: &statistics,
+                now: self.now(),
+            });
+        }
+
+        /// Who gets how much of 600 choices.
+        fn choices(&self) -> Vec<u32> {
+            let mut seen = vec![0; self.candidates.len()];
+            let mut random = SplitMix::new(3);
+            for _ in 0..600 {
+                let pick = Pick { now: self.now(), ticket: Ticket::Of(0), key: b"" };
+                seen[self.select.select(&pick, &mut random).unwrap().0 as usize] += 1;
+            }
+            seen
+        }
+
+        fn is_calm(&self) -> bool {
+            self.now().nanos() < self.rule.calm.load(Relaxed)
+        }
+    }
+
+    fn near(seen: &[u32], due: &[u32]) {
+        assert!(seen.iter().zip(due).all(|(seen, due)| seen.abs_diff(*due) <= 2), "{seen:?}, due {due:?}");
+    }
+
+    #[test]
+    fn weights_hold_from_ten_seconds_after_the_first_report_until_three_minutes_after_the_last() {
+        let mut stage = Stage::new(3);
+        let busy = [1.0, 0.5, 1.0 / 3.0];
+        for seconds in 0..=20 {
+            (0..3).for_each(|place| stage.report(place, busy[place]));
+            match seconds {
+                0..10 => near(&stage.choices(), &[200; 3]),
+                10 => {}
+                _ => near(&stage.choices(), &[100, 200, 300]),
+            }
+            assert_eq!(stage.is_calm(), seconds >= 10, "{seconds} s");
+            stage.seconds += 1;
+        }
+        // The last report was a second ago.
+        stage.seconds += 178;
+        near(&stage.choices(), &[100, 200, 300]);
+        stage.seconds += 1;
+        assert!(!stage.is_calm());
+        near(&stage.choices(), &[200; 3]);
+    }
+
+    #[test]
+    fn who_falls_silent_or_is_new_counts_as_the_average() {
+        let mut stage = Stage::new(3);
+        let busy = [1.0, 1.0 / 3.0, 0.5];
+        for seconds in 0..300 {
+            // The third one says nothing after twenty seconds.
+            (0..3)
+                .filter(|place| *place < 2 || seconds < 20)
+                .for_each(|place| stage.report(place, busy[place]));
+            stage.seconds += 1;
+            if seconds == 100 {
+                near(&stage.choices(), &[100, 300, 200]);
+            }
+        }
+        assert!(!stage.is_calm());
+        near(&stage.choices(), &[100, 300, 200]);
+        // Once more from all of them, and then a newcomer.
+        for _ in 0..15 {
+            (0..3).for_each(|place| stage.report(place, busy[place]));
+            stage.seconds += 1;
+        }
+        assert!(stage.is_calm());
+        let more = Stage::new(1).candidates.remove(0);
+        stage.candidates.push(Candidate { id: MemberId(3), ..more });
+        stage.select = stage.rule.prepare(&stage.candidates);
+        assert!(!stage.is_calm());
+        near(&stage.choices(), &[75, 225, 150, 150]);
     }
 }
