@@ -203,6 +203,7 @@ impl Learner {
     /// Learns from a report.
     pub fn observe(&mut self, report: &Observation<'_>) {
         let Some(told) = report.load else { return };
+        self.slab.begin();
         let index = self.find_or_add(report.id.0 as usize, report.seed, report.weight);
         self.reweigh(index, report.weight);
         let now = report.now;

@@ -6,6 +6,7 @@
 //! behind, as another thread's may be, is made at the moment that somebody else has brought loads to.
 
 use std::array::from_fn;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::super::super::ahead::want;
@@ -18,10 +19,12 @@ use super::virtual_queue::{EIGHT, Queues, load_of, x_of};
 #[repr(align(64))]
 struct Loads([AtomicF64; EIGHT]);
 
-/// The loads of the members of a slab; none of those of a large one, of whom a choice looks at few.
+/// The loads of the members of a slab, from the first report on; none of those of a large one, of whom a choice looks at few.
 #[derive(Debug, Default)]
 pub struct Present {
-    loads: Box<[Loads]>,
+    /// Groups of eight; 0 in a large one.
+    groups: usize,
+    loads: OnceLock<Box<[Loads]>>,
     /// When: nanoseconds since the epoch; 0 if never.
     moment: AtomicU64,
     /// The knee then.
@@ -32,14 +35,18 @@ impl Present {
     /// Of so many members.
     pub fn new(members: usize) -> Self {
         let groups = if members > LOOK_AT_ALL { 0 } else { members.div_ceil(EIGHT) };
-        let loads = (0..groups).map(|_| Loads(from_fn(|_| AtomicF64::default()))).collect();
-        Self { loads, ..Self::default() }
+        Self { groups, ..Self::default() }
     }
 
-    /// Whether the members are too many.
+    /// Whether there are none: the members are too many, or nobody has reported.
     #[inline]
     pub fn is_none(&self) -> bool {
-        self.loads.is_empty()
+        self.loads().is_empty()
+    }
+
+    #[inline]
+    fn loads(&self) -> &[Loads] {
+        self.loads.get().map_or(&[], |loads| loads)
     }
 
     /// Whether loads are those of this moment, in nanoseconds since the epoch, or of a later one.
@@ -51,7 +58,7 @@ impl Present {
     /// Brings all loads to a moment, which is so much time since the slab's epoch; `time` tells that of another moment.
     pub fn bring(&self, queues: &[Queues], moment: u64, knee: f64, time: impl Fn(u64) -> f64) {
         let (before, now) = (time(self.moment.load(Relaxed)), time(moment));
-        for (queues, loads) in queues.iter().zip(&self.loads) {
+        for (queues, loads) in queues.iter().zip(self.loads()) {
             for (lane, load) in loads.0.iter().enumerate() {
                 let (mut y, fall) = (queues.y[lane].get(), queues.fall[lane].get());
                 if y.is_nan() {
@@ -73,19 +80,25 @@ impl Present {
     /// The load of a place at the moment.
     #[inline]
     pub fn load(&self, place: usize) -> f64 {
-        self.loads[place / EIGHT].0[place % EIGHT].get()
+        self.loads()[place / EIGHT].0[place % EIGHT].get()
     }
 
     /// Those of eight that stand together.
     #[inline]
     pub fn group(&self, group: usize) -> &[AtomicF64; EIGHT] {
-        &self.loads[group].0
+        &self.loads()[group].0
     }
 
-    /// Sets the load of a place, if loads are kept.
+    /// Begins to keep loads, of a farm that is not too large.
+    pub fn begin(&self) {
+        self.loads
+            .get_or_init(|| (0..self.groups).map(|_| Loads(from_fn(|_| AtomicF64::default()))).collect());
+    }
+
+    /// Sets the load of a place, if it is kept.
     #[inline]
     pub fn set(&self, place: usize, load: f64) {
-        if let Some(loads) = self.loads.get(place / EIGHT) {
+        if let Some(loads) = self.loads().get(place / EIGHT) {
             loads.0[place % EIGHT].set(load);
         }
     }
@@ -100,7 +113,7 @@ impl Present {
 
     /// Asks for all loads.
     pub fn want(&self) {
-        self.loads.iter().for_each(want);
+        self.loads().iter().for_each(want);
     }
 }
 
@@ -124,6 +137,10 @@ mod tests {
         drive.knee.set(4.0);
         let mut random = SplitMix::new(7);
         let mut millis = 1_795_000_000_000u64;
+        assert!(small.present(Moment::ZERO, &drive).is_none(), "nobody has reported");
+        let first = Moment::from_unix(Duration::from_millis(millis));
+        [&small, &large].iter().for_each(|slab| slab.set(0, 1.0, 1.0, (3.0, 4.0), 0, first));
+        [&small, &large].iter().for_each(|slab| slab.begin());
         for step in 0..20_000u64 {
             let (place, turn) = (random.below(10), random.below(97));
             let mut set = |millis| {
@@ -145,7 +162,7 @@ mod tests {
                 _ => {
                     let now = Moment::from_unix(Duration::from_millis(millis));
                     let present = small.present(now, &drive).expect("ten are few");
-                    assert!(large.present(now, &drive).is_none());
+                    assert!(large.present(now, &drive).is_none(), "and more are not");
                     let terms = large.terms(now, &drive);
                     let measure = large.group(place / EIGHT).measure(place % EIGHT, &terms);
                     let kept =
@@ -167,6 +184,7 @@ mod tests {
     fn whoever_stays_takes_what_it_was_given_along() {
         let (before, drive) = (slab(3), Drive::default());
         let at = |seconds: u64| Moment::from_unix(Duration::from_secs(1_795_000_000 + seconds));
+        before.begin();
         (0..3).for_each(|place| before.set(place, 1.0, 1.0, (9.0, 1.0), 0, at(0)));
         assert!(before.present(at(2), &drive).is_some());
         before.answer_now(1, 5, &before.terms(at(2), &drive));

@@ -219,6 +219,9 @@ impl Slab {
             last: copy(&old.last),
             present: Present::new(places.len()),
         };
+        if !old.present.is_none() {
+            new.begin();
+        }
         // Nobody's are never the least.
         let room = new.queues.len() * EIGHT;
         (new.len()..room)
@@ -232,6 +235,11 @@ impl Slab {
             }
         }
         new
+    }
+
+    /// Somebody has reported: loads at the present moment are kept from now on.
+    pub fn begin(&self) {
+        self.present.begin();
     }
 
     /// How many there are.
