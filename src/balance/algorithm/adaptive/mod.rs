@@ -243,9 +243,9 @@ impl Prepared {
         };
         let measure = |place: usize| {
             let (group, lane) = (place / EIGHT, place % EIGHT);
-            slab.group(group).measure_at(lane, present.group(group)[lane].get(), &terms)
+            slab.group(group).measure_at(lane, present.get(place), &terms)
         };
-        let answer = |place, answers, _| slab.answer_now(place, answers, &terms);
+        let answer = |place, answers, _| slab.answer_now(present, place, answers, &terms);
         self.least(groups, |winner| winner, measure, answer, random)
     }
 

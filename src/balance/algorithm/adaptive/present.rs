@@ -17,14 +17,32 @@ use super::virtual_queue::{EIGHT, Queues, load_of, x_of};
 /// Eight loads on a line of the cache.
 #[derive(Debug)]
 #[repr(align(64))]
-struct Loads([AtomicF64; EIGHT]);
+pub struct Eight([AtomicF64; EIGHT]);
+
+/// Loads by place.
+#[derive(Debug, Clone, Copy)]
+pub struct Loads<'a>(&'a [Eight]);
+
+impl Loads<'_> {
+    /// The load of a place.
+    #[inline(always)]
+    pub fn get(&self, place: usize) -> f64 {
+        self.0[place / EIGHT].0[place % EIGHT].get()
+    }
+
+    /// Sets the load of a place.
+    #[inline(always)]
+    pub fn set(&self, place: usize, load: f64) {
+        self.0[place / EIGHT].0[place % EIGHT].set(load);
+    }
+}
 
 /// The loads of the members of a slab, from the first report on; none of those of a large one, of whom a choice looks at few.
 #[derive(Debug, Default)]
 pub struct Present {
     /// Groups of eight; 0 in a large one.
     groups: usize,
-    loads: OnceLock<Box<[Loads]>>,
+    loads: OnceLock<Box<[Eight]>>,
     /// When: nanoseconds since the epoch; 0 if never.
     moment: AtomicU64,
     /// The knee then.
@@ -45,8 +63,14 @@ impl Present {
     }
 
     #[inline]
-    fn loads(&self) -> &[Loads] {
+    fn loads(&self) -> &[Eight] {
         self.loads.get().map_or(&[], |loads| loads)
+    }
+
+    /// The loads, if there are some.
+    #[inline]
+    pub fn kept(&self) -> Option<Loads<'_>> {
+        Some(Loads(self.loads())).filter(|loads| !loads.0.is_empty())
     }
 
     /// Whether loads are those of this moment, in nanoseconds since the epoch, or of a later one.
@@ -77,22 +101,10 @@ impl Present {
         self.moment.store(0, Relaxed);
     }
 
-    /// The load of a place at the moment.
-    #[inline]
-    pub fn load(&self, place: usize) -> f64 {
-        self.loads()[place / EIGHT].0[place % EIGHT].get()
-    }
-
-    /// Those of eight that stand together.
-    #[inline]
-    pub fn group(&self, group: usize) -> &[AtomicF64; EIGHT] {
-        &self.loads()[group].0
-    }
-
     /// Begins to keep loads, of a farm that is not too large.
     pub fn begin(&self) {
         self.loads
-            .get_or_init(|| (0..self.groups).map(|_| Loads(from_fn(|_| AtomicF64::default()))).collect());
+            .get_or_init(|| (0..self.groups).map(|_| Eight(from_fn(|_| AtomicF64::default()))).collect());
     }
 
     /// Sets the load of a place, if it is kept.
@@ -107,7 +119,9 @@ impl Present {
     pub fn y(&self, place: usize, fall: f64, time: impl Fn(u64) -> f64) -> f64 {
         match self.is_none() {
             true => f64::NAN,
-            false => x_of(self.load(place), self.knee.get()) + fall * time(self.moment.load(Relaxed)),
+            false => {
+                x_of(Loads(self.loads()).get(place), self.knee.get()) + fall * time(self.moment.load(Relaxed))
+            }
         }
     }
 
@@ -166,10 +180,10 @@ mod tests {
                     let terms = large.terms(now, &drive);
                     let measure = large.group(place / EIGHT).measure(place % EIGHT, &terms);
                     let kept =
-                        small.group(place / EIGHT).measure_at(place % EIGHT, present.load(place), &terms);
+                        small.group(place / EIGHT).measure_at(place % EIGHT, present.get(place), &terms);
                     assert!((kept / measure - 1.0).abs() < 1e-6, "step {step}: {kept} for {measure}");
                     let answers = 1 + random.below(3) as u64;
-                    small.answer_now(place as u32, answers, &terms);
+                    small.answer_now(present, place as u32, answers, &terms);
                     large.answer(place as u32, answers, measure, &terms);
                     assert_eq!(small.seen(place), large.seen(place));
                 }
@@ -186,8 +200,8 @@ mod tests {
         let at = |seconds: u64| Moment::from_unix(Duration::from_secs(1_795_000_000 + seconds));
         before.begin();
         (0..3).for_each(|place| before.set(place, 1.0, 1.0, (9.0, 1.0), 0, at(0)));
-        assert!(before.present(at(2), &drive).is_some());
-        before.answer_now(1, 5, &before.terms(at(2), &drive));
+        let present = before.present(at(2), &drive).expect("three are few");
+        before.answer_now(present, 1, 5, &before.terms(at(2), &drive));
         let after = Slab::from_old(&before, [Some(1), Some(0)].into_iter());
         let load = |place, seconds| after.queue(place).load(at(seconds), 1.0).round();
         assert_eq!([load(0, 2), load(1, 2), load(0, 5), load(1, 5)], [12.0, 7.0, 9.0, 4.0]);

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use super::super::super::ahead::{want, want_at};
 use super::super::super::gauge::AtomicF64;
 use super::super::super::moment::Moment;
-use super::present::Present;
+use super::present::{Loads, Present};
 
 /// What a farm believes in.
 #[derive(Debug)]
@@ -302,15 +302,13 @@ impl Slab {
 
     /// The loads at `now`, if they are kept: those of a small farm.
     #[inline]
-    pub fn present(&self, now: Moment, drive: &Drive) -> Option<&Present> {
-        if self.present.is_none() {
-            return None;
-        }
+    pub fn present(&self, now: Moment, drive: &Drive) -> Option<Loads<'_>> {
+        let kept = self.present.kept()?;
         let now = now.nanos().max(self.last.load(Relaxed));
         if !self.present.is_of(now) {
             self.present.bring(&self.queues, now, drive.knee.get(), |moment| self.time_of(moment));
         }
-        Some(&self.present)
+        Some(kept)
     }
 
     /// What a choice at `now` compares by.
@@ -386,15 +384,15 @@ impl Slab {
         }
     }
 
-    /// The same of a queue whose load at the present moment is kept.
+    /// The same of a queue whose load at the present moment is kept, as [`present`](Self::present) gave it.
     #[inline]
-    pub fn answer_now(&self, place: u32, answers: u64, terms: &Terms) {
+    pub fn answer_now(&self, present: Loads<'_>, place: u32, answers: u64, terms: &Terms) {
         let (seen, place) = (&self.seen[place as usize], place as usize);
         seen.store(seen.load(Relaxed).wrapping_add(answers), Relaxed);
-        let load = self.present.load(place) + answers as i64 as f64 * terms.gain;
+        let load = present.get(place) + answers as i64 as f64 * terms.gain;
         if load.is_finite() {
             self.queues[place / EIGHT].y[place % EIGHT].set(f64::NAN);
-            self.present.set(place, load);
+            present.set(place, load);
         }
     }
 }
