@@ -3,7 +3,7 @@
 //! Idea: a smooth weighted round robin whose weights follow the reports: a member with load 3 gets a quarter of what an
 //! idle one gets. Turns are given by earliest deadline, so nobody is flooded between two reports, however old they
 //! are. It is what scripts do that set the weights of HAProxy or nginx from a load average. Cost: one look at every
-//! member up to [`LOOK_AT_ALL`](super::panel::LOOK_AT_ALL); beyond that the first due of eight, two runs of neighbours
+//! member up to [`LOOK_AT_ALL`]; beyond that the first due of eight, two runs of neighbours
 //! ([`panel`]). Limits: a load below 0 counts as 0; loads must be near 1 where it matters, percents or
 //! megabytes make the rule deaf or shrill. Not when: loads are queues: one that is long for a moment is starved long
 //! after it is empty, and `adaptive` knows better.

@@ -3,7 +3,7 @@
 //! The numbers of members stand side by side on [`Board`]s, [`LANES`] on a line of the cache, in the order in which the
 //! engine made them, which is that of the configuration. A *stretch* is as much of one line as belongs to candidates that
 //! follow each other. Farms up to [`LOOK_AT_ALL`] are looked at as a whole, in a few lines. Of a larger farm a choice looks at two
-//! stretches that are drawn by weight (at more, up to [`MOST`], if they are short), and
+//! stretches that are drawn by weight (at up to four, if they are short), and
 //! takes the best of all in them. That such a best of two runs of neighbours balances as well as one of as many drawn one by one,
 //! as long as runs are as long as the logarithm of how many there are: Kenthapadi and Panigrahy, "Balanced Allocation on
 //! Graphs", SODA 2006; Godfrey, "Balls and Bins with Structure", SODA 2008. What it saves is memory that nobody has touched

@@ -6,7 +6,7 @@
 //! of these names, u from 0 to 1 (more is allowed); a backend that reports no `u` is weighed by the farm's load instead,
 //! one that reports no `q` has no weight of its own. As in A58 a weight is used when it has been known for
 //! [`BLACKOUT`], is forgotten when there was no usable report for [`EXPIRY`], and who has none gets the average of the
-//! others. Turns by earliest deadline. Cost: one look at every member up to [`LOOK_AT_ALL`](super::panel::LOOK_AT_ALL);
+//! others. Turns by earliest deadline. Cost: one look at every member up to [`LOOK_AT_ALL`];
 //! beyond that the first due of sixteen, two runs of neighbours ([`panel`]). Not when: queues build up and vanish between reports: it balances capacity, not load.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
