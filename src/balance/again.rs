@@ -27,6 +27,8 @@ pub const MEMORY: Duration = Duration::from_secs(10);
 const SLOTS: usize = 1 << 18;
 /// Draws that may fall on the first member before everybody is ranked.
 const DRAWS: u64 = 4;
+/// What tells notes of the same labels apart: no family, IPv4, IPv6.
+const FAMILIES: [u64; 3] = [mix(0), mix(1), mix(2)];
 /// What stands in front of labels.
 const PREFIX: &[u8] = b"again.";
 
@@ -83,8 +85,8 @@ impl Recent {
             labels = &labels[PREFIX.len()..];
             depth += 1;
         }
-        let family = ask.family.map_or(0, |family| 1 + family as u64);
-        let seed = (self.seed ^ salt).wrapping_add(mix(family));
+        let family = ask.family.map_or(0, |family| 1 + family as usize);
+        let seed = (self.seed ^ salt).wrapping_add(FAMILIES[family]);
         let hash = hash_key(seed, labels);
         if depth == 0 { hash } else { mix(hash ^ depth) }
     }

@@ -26,7 +26,7 @@ pub trait Random {
 }
 
 /// Mixes 64 bits into 64 that look independent of them: the finalizer of SplitMix64 (Steele, Lea, Flood 2014).
-pub fn mix(mut value: u64) -> u64 {
+pub const fn mix(mut value: u64) -> u64 {
     value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     value ^ (value >> 31)

@@ -1,7 +1,8 @@
 //! What a choice, a report and size cost, by divan, with allocations counted: `cargo bench --bench micro`.
 //!
 //! - `choose`: one choice in a farm of 10, 1,000 and 100,000 members, by every rule of the table, while reports are on file, by a
-//!   thread that keeps its views, as those do that answer DNS; `choose_with_guard`: by one that does not.
+//!   thread that keeps its views, as those do that answer DNS; `choose_with_labels`: with labels in front of the farm, which are
+//!   remembered; `choose_with_guard`: with labels, by a thread that does not keep its views.
 //! - `report`: one report applied while every member of the farm reports once a second.
 //! - `answer`: one datagram answered, from bytes to bytes, without the kernel; `batch_of_64`: as many as come at once, for one
 //!   farm and for 10,000 at random, of which nothing is in the cache.
@@ -112,7 +113,18 @@ fn ask(key: &[u8], now: Moment) -> Ask<'_> {
 
 #[divan::bench(args = cases(), sample_count = 100, sample_size = 2000)]
 fn choose(bencher: Bencher, Case(rule, members): &Case) {
-    let engine = engine(rule, *members, 1);
+    // A rule that does not look at labels is asked for the bare name.
+    let sees_key = algorithm::find(rule).expect("a rule of the table").sees_key;
+    choose_by(bencher, rule, *members, sees_key);
+}
+
+#[divan::bench(args = cases(), sample_count = 100, sample_size = 2000)]
+fn choose_with_labels(bencher: Bencher, Case(rule, members): &Case) {
+    choose_by(bencher, rule, *members, true);
+}
+
+fn choose_by(bencher: Bencher, rule: &str, members: usize, labels: bool) {
+    let engine = engine(rule, members, 1);
     let farm = engine.farm("f0").expect("the farm");
     let mut sight = Sight::of(&farm);
     let mut random = SplitMix::new(1);
@@ -121,7 +133,7 @@ fn choose(bencher: Bencher, Case(rule, members): &Case) {
         key = key.wrapping_add(1);
         let key_octets = key.to_ne_bytes();
         let (view, uncounted) = sight.look();
-        let ask = ask(&key_octets, now);
+        let ask = ask(if labels { &key_octets } else { &[] }, now);
         black_box(farm.choose_seat(view, &ask, &mut random, uncounted, |seat| seat.v4()));
         if key.is_multiple_of(BATCH) {
             farm.count_on(std::mem::take(uncounted));

@@ -112,7 +112,7 @@ const HOT: f64 = 1e100;
 fn measure(in_flight: f64, latency: f64, limit: f64) -> f64 {
     let cold = if latency.is_nan() { in_flight } else { latency };
     // Times, not plus: beside so great a number what is added is lost.
-    let hot = HOT * (1.0 + (in_flight - limit));
+    let hot = HOT * in_flight + HOT * (1.0 - limit);
     if in_flight > limit { hot } else { cold }
 }
 
