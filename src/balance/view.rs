@@ -228,7 +228,7 @@ impl View {
         }
     }
 
-    /// Asks for what the choice after the next one by one of the selectors will read, if that can be foreseen.
+    /// Asks for what a choice soon after the next one by one of the selectors will read, if that can be foreseen.
     #[inline]
     pub(super) fn foresee(&self, select: &dyn Select, random: &dyn Random) {
         if self.crew.is_crowd()

@@ -18,7 +18,7 @@ const TYPE_OPT: u16 = 41;
 const TYPE_TSIG: u16 = 250;
 
 /// Records beside the question that a query may have. What is known has two or three: OPT, a signature, the SOA of an IXFR. A message of
-/// 64 KiB holds thousands, which hickory-server would read one by one: that is a thousandfold answer's work.
+/// 64 KiB holds thousands, which hickory-server would read one by one: that is sixty queries' work.
 const MOST_RECORDS: u32 = 16;
 /// EDNS options that it may have, for the same reason.
 const MOST_OPTIONS: usize = 64;

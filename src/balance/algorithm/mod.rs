@@ -195,7 +195,7 @@ pub trait Select: Send + Sync {
     /// one before asked for: step 1 for its own, 2 for what that points to, 3 for what is behind that.
     fn fetch(&self, _step: u32) {}
 
-    /// Asks for what the choice after the next one will read, if that is known only by what it draws, as far as `random` can be
+    /// Asks for what a choice soon after the next one will read, if that is known only by what it draws, as far as `random` can be
     /// foreseen. Gives the members where the runs of neighbours begin at which it will look.
     fn foresee(&self, _random: &dyn Random) -> Option<[MemberId; 2]> {
         None
@@ -240,7 +240,7 @@ pub struct AlgorithmSpec {
     pub build: fn(&Params) -> Box<dyn Algorithm>,
 }
 
-/// How many choices ahead memory is asked for that is found through other memory, and that memory.
+/// After how many more choices memory is read that is asked for now: what is found through other memory, and that other memory.
 const NEAR: u64 = 2;
 const FAR: u64 = 4;
 

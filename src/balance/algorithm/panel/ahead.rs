@@ -27,7 +27,7 @@ impl<O> Panel<O> {
         }
     }
 
-    /// See [`Select::foresee`]: of a large farm, whom the choice after the next one will look at, and what it will read of them.
+    /// See [`Select::foresee`]: of a large farm, whom a choice soon after the next one will look at, and what it will read of them.
     #[inline]
     pub fn foresee(&self, random: &dyn Random, own: impl Fn(&O, usize)) -> Option<[MemberId; 2]> {
         let alias = &self.draw.as_ref()?.alias;
