@@ -5,7 +5,8 @@
 //! answer; it takes no lock and allocates nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
 use arc_swap::{ArcSwap, Guard};
 
@@ -62,32 +63,49 @@ pub struct Farm {
 /// What every choice needs of the farm itself, on one cache line that is no other farm's: it is written by every choice.
 #[repr(align(64))]
 pub(super) struct Hot {
-    pub(super) view: ArcSwap<View>,
+    view: ArcSwap<View>,
+    /// How many views there were before this one; the view is replaced first.
+    version: AtomicU32,
+    /// Whether ledgers of suspicion are kept, since there was a second try.
+    pub(super) doubts: AtomicBool,
     /// A rotation for each family and one for questions without: proxies ask for A and AAAA in turn, and one rotation for
     /// both would show each of them only every other member.
     tickets: [AtomicU64; 3],
     answers: AtomicU64,
     pub(super) last: Last,
     pub(super) common: Arc<Common>,
-    /// Whether ledgers of suspicion are kept, since there was a second try.
-    pub(super) doubts: AtomicBool,
 }
 
 impl Farm {
     pub(super) fn new(name: Name, view: Arc<View>, common: Arc<Common>) -> Self {
         let hot = Hot {
             view: ArcSwap::new(view),
+            version: AtomicU32::new(0),
+            doubts: AtomicBool::new(false),
             tickets: Default::default(),
             answers: AtomicU64::new(0),
             last: Last::default(),
             common,
-            doubts: AtomicBool::new(false),
         };
         Self { hot, name, has_word: AtomicBool::new(false) }
     }
 
     pub(super) fn replace_view(&self, view: View) {
         self.hot.view.store(Arc::new(view));
+        self.hot.version.fetch_add(1, Release);
+    }
+
+    /// A number that is another one after the view was replaced.
+    #[inline]
+    pub(super) fn version(&self) -> u32 {
+        self.hot.version.load(Acquire)
+    }
+
+    /// The view in force, or one that has just replaced it, and its number or that of the one before.
+    pub(super) fn versioned_view(&self) -> (u32, Arc<View>) {
+        // In this order: a view that came in between is looked for once more.
+        let version = self.version();
+        (version, self.hot.view.load_full())
     }
 
     /// The farm's name.
@@ -137,7 +155,7 @@ impl Farm {
         view: &View,
         ask: &Ask<'_>,
         random: &mut dyn Random,
-        uncounted: &mut u64,
+        uncounted: &mut u32,
         take: impl FnOnce(Seat<'_>) -> R,
     ) -> Option<R> {
         if let Some(member) = ask.given()

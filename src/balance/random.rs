@@ -60,7 +60,7 @@ fn hash_words(seed: u64, octets: &[u8], read: impl Fn(u64) -> u64) -> u64 {
 
 /// Eight octets with their ASCII letters in lower case.
 #[inline]
-fn lower(word: u64) -> u64 {
+pub fn lower(word: u64) -> u64 {
     const EACH: u64 = 0x0101_0101_0101_0101;
     let low = word & (EACH * 0x7f);
     // The top bit of an octet of each is set from `A` on, and beyond `Z`.

@@ -3,13 +3,10 @@
 //! Whoever takes a view from its farm writes down for all threads that it is held, and must wait until they can see
 //! that: a fifth of what a choice costs, and a fence, behind which no load of the next query begins before those of
 //! this one are done. A thread that does nothing but answer can do without: it keeps the views that it has taken, and
-//! compares one pointer to see whether there is a newer one. The price is that a view which was replaced stays in memory
+//! compares one number to see whether there is a newer one. The price is that a view which was replaced stays in memory
 //! until the thread looks at that farm again.
 
-use std::ops::Deref;
 use std::sync::Arc;
-
-use arc_swap::{ArcSwap, Cache};
 
 use super::ahead::want;
 use super::farm::Farm;
@@ -17,44 +14,58 @@ use super::view::View;
 
 /// A farm and the view of it that was in force when the thread last looked.
 pub struct Sight {
-    view: Cache<Watched, Arc<View>>,
+    farm: Arc<Farm>,
+    view: Arc<View>,
+    /// The view's number: see [`Farm::version`].
+    version: u32,
     /// Answers that the thread has given and not counted yet.
-    uncounted: u64,
-}
-
-/// A farm as that which holds its view.
-struct Watched(Arc<Farm>);
-
-impl Deref for Watched {
-    type Target = ArcSwap<View>;
-
-    fn deref(&self) -> &ArcSwap<View> {
-        &self.0.hot.view
-    }
+    uncounted: u32,
 }
 
 impl Sight {
     /// Begins to watch a farm.
     pub fn of(farm: &Arc<Farm>) -> Self {
-        Self { view: Cache::new(Watched(Arc::clone(farm))), uncounted: 0 }
+        let (version, view) = farm.versioned_view();
+        Self { farm: Arc::clone(farm), view, version, uncounted: 0 }
     }
 
-    /// Asks for what tells which view is in force.
+    /// Asks for what tells which view is in force, and for that which was.
     #[inline]
     pub fn want(&self) {
-        want(self.view.arc_swap());
+        want(&self.farm.hot);
+        self.view.want();
+    }
+
+    /// The view that was in force when the thread last looked.
+    #[inline]
+    pub fn seen(&self) -> &View {
+        &self.view
     }
 
     /// The view in force.
     #[inline]
     pub fn view(&mut self) -> &View {
-        self.view.load()
+        self.look().1
     }
 
-    /// The same, with the answers that are not counted yet: see [`Farm::choose_seat`].
+    /// The farm and its view in force, with the answers that are not counted yet: see [`Farm::choose_seat`].
     #[inline]
-    pub fn look(&mut self) -> (&View, &mut u64) {
-        (self.view.load(), &mut self.uncounted)
+    pub fn look(&mut self) -> (&Farm, &View, &mut u32) {
+        if self.version != self.farm.version() {
+            self.renew();
+        }
+        (&self.farm, &self.view, &mut self.uncounted)
+    }
+
+    #[cold]
+    fn renew(&mut self) {
+        (self.version, self.view) = self.farm.versioned_view();
+    }
+
+    /// Counts the answers that are not counted yet.
+    #[inline]
+    pub fn settle(&mut self) {
+        self.farm.count_on(u64::from(std::mem::take(&mut self.uncounted)));
     }
 }
 

@@ -116,7 +116,7 @@ pub struct View {
 const FEW: usize = LOOK_AT_ALL;
 
 /// Steps of [`View::fetch`].
-pub const STEPS: u32 = 4;
+pub const STEPS: u32 = 3;
 
 /// Where a view's answers come from.
 pub enum ViewSource {
@@ -210,15 +210,18 @@ impl View {
         self.selectors.any.as_ref().map(|select| select.beliefs(now)).unwrap_or_default()
     }
 
-    /// [Asks](super::ahead) for what a plain choice will read, in [`STEPS`] steps, each of which reads only what the one before
-    /// asked for: step 0 for the view itself, 1 for what it points to, and so on.
+    /// [Asks](super::ahead) for the view itself.
+    #[inline]
+    pub fn want(&self) {
+        want(&self.selectors);
+        want(&self.crew);
+    }
+
+    /// Asks for what a plain choice will read behind the view, in [`STEPS`] steps, each of which reads only what the one before
+    /// asked for: step 1 for what the view points to, 2 for what that points to, and so on.
     #[inline]
     pub fn fetch(&self, step: u32) {
         match step {
-            0 => {
-                want(&self.selectors);
-                return want(&self.crew);
-            }
             1 => self.crew.fetch(FEW, false),
             2 => self.crew.fetch(FEW, true),
             _ => {}

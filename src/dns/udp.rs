@@ -68,7 +68,8 @@ pub trait Answer: 'static {
     ) -> Reply;
 
     /// Called with each batch before the first of its datagrams is answered: what all of them need can be fetched here,
-    /// so that memory is waited for once, and not for each. Counts nothing, keeps nothing.
+    /// so that memory is waited for once, and not for each. Each slice begins with a datagram and goes on behind it with octets
+    /// that mean nothing. Counts nothing, keeps nothing.
     fn expect<'a>(&mut self, _: impl Iterator<Item = &'a [u8]>) {}
 
     /// Whether the last datagram, to which there was no answer, gets one later.

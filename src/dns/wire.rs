@@ -23,7 +23,6 @@ use super::handler::{Begun, Handler, Later};
 use super::query::{Edns, HEADER, MAX_NAME, Query, option};
 use super::transport::Transport;
 use super::udp::{Answer, Place, Reply, Way};
-use super::zone::{Form, Found};
 use super::{Options, name};
 use crate::balance::random::SplitMix;
 use crate::balance::repeat::Repeats;
@@ -104,24 +103,21 @@ impl Wire {
             edns => edns.as_ref(),
         };
 
-        let mut lower = [0; MAX_NAME];
-        let lower = lower.get_mut(..question.name.len())?;
-        lower.copy_from_slice(question.name);
-        lower.make_ascii_lowercase();
-        let Found::Farm(_, found) = authority.zones.find(lower) else { return None };
-        if found.form != Form::Plain {
-            return None;
-        }
-        let (view, uncounted) = sights.of(&authority.zones, found.number).look();
+        let found = authority.zones.plainly_asked(&place[HEADER..])?;
+        let (farm, view, uncounted) = sights.of(&authority.zones, found.number).look();
         if view.answers() != 1 || view.elsewhere().is_some() {
             return None;
         }
-        let stick = found.farm.read_label(&lower[found.nearest], now);
+        let mut lower = [0; MAX_NAME];
+        let lower = &mut lower[..found.labels.end];
+        lower.copy_from_slice(&question.name[found.labels.clone()]);
+        lower.make_ascii_lowercase();
+        let stick = farm.read_label(&lower[found.nearest], now);
         if matches!(stick, Stick::Token(token) if token.mode() == Mode::Farm) {
             return None;
         }
         let mut joined = [0; MAX_NAME];
-        let labels = name::key(&lower[found.labels], &mut joined);
+        let labels = name::key(lower, &mut joined);
         let subnet = edns.and_then(|edns| edns.subnet).filter(|_| authority.options.ecs);
         // RFC 7871, 7.1.2: a prefix of length 0 asks not to be told apart.
         let subnet_key =
@@ -131,7 +127,7 @@ impl Wire {
         let packet = Some(repeats.packet(client, &place[..length]));
         let ask = Ask { family: Some(family), key, stick, again: false, packet, now };
         let (mut four, mut six) = ([0; 4], [0; 16]);
-        let address = found.farm.choose_seat(view, &ask, random, uncounted, |seat| match family {
+        let address = farm.choose_seat(view, &ask, random, uncounted, |seat| match family {
             Family::V4 => seat.v4().map(|address| {
                 four = address.octets();
                 &four[..]
@@ -319,9 +315,8 @@ impl Answer for Wire {
     }
 
     fn settle(&mut self) {
-        if let Some(authority) = self.authority.take() {
-            self.sights.settle(&authority.zones);
-        }
+        self.authority = None;
+        self.sights.settle();
         let Counts { answered, cookie_valid, cookie_invalid } = std::mem::take(&mut self.counts);
         let metrics = self.handler.metrics();
         for (counter, count) in [

@@ -1,15 +1,16 @@
 //! The names that the server is authoritative for, and how one is found (RFC 1034, 4.3.2).
 //!
 //! All zones share one index: a hash table from lower-case wire names to nodes. A look-up walks down from the root, one
-//! probe a label, and stops where nothing further can matter: at a farm, or at the first label that is not there. So a farm costs as many probes as its name has labels, however many or long labels stand in front of it, and
-//! whoever asks for names of a hundred labels pays for the one that is missing. Nothing is allocated. Farms are bound to
+//! probe a label, and stops where nothing further can matter: at the label below the first zone's apex if it is a farm's, or
+//! at the first label that is not there. So whoever asks for names of a hundred labels pays for the one that is missing. Nothing
+//! is allocated. Farms have a table of their own ([`farms`]), and a way to it that does not walk. They are bound to
 //! their names when the index is built; backends (`phys`) are looked up in the engine, because they come and go without us.
 //!
 //! In the first zone, `farm.spares` and `farm.all` are no nodes: the one node `spares` sends the label before it back to
 //! the farms.
 
-mod ahead;
 mod build;
+mod farms;
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use crate::balance::Farm;
 
 use super::name::{self, Labels, ROOT_HASH};
 use super::zonefile::{ZoneContent, ZoneError};
+use farms::{Apex, FarmTable};
 
 /// Every zone, ready to be asked.
 pub struct Zones {
@@ -31,6 +33,11 @@ pub struct Zones {
     names: Box<[u8]>,
     index: HashTable<u32>,
     farms: Vec<Arc<Farm>>,
+    /// The farms' names.
+    table: FarmTable,
+    /// Where farms are: the first zone's apex, and its node.
+    apex: Apex,
+    home: u32,
 }
 
 /// One zone.
@@ -43,7 +50,6 @@ pub struct Zone {
     /// The SOA record as negative answers carry it: its TTL is the lesser of its own and its minimum (RFC 2308, 3).
     pub negative: Record,
     wire: Box<[u8]>,
-    hash: u64,
     file: PathBuf,
 }
 
@@ -58,11 +64,13 @@ pub struct RrSet {
     pub data: Vec<RData>,
 }
 
+/// The label of a second choice.
+const AGAIN: &[u8] = b"again";
+
 /// The node's number where there is none.
 const NONE: u32 = u32::MAX;
 
-/// On a line of the cache of its own: a look-up reads one and hops on.
-#[repr(align(64))]
+/// A name that is there, or one between such names; no farm's.
 struct Node {
     hash: u64,
     /// Where its name begins, and how long it is.
@@ -83,8 +91,6 @@ enum Kind {
     Cut(Box<[RrSet]>),
     /// Below a delegation: addresses for referrals only.
     Glue(Box<[RrSet]>),
-    /// A farm, by its place in the list.
-    Farm(u32),
     /// `spares` or `all`: the label in front is a farm's.
     Gate(Form),
     /// `phys`: the label in front is a backend's.
@@ -121,6 +127,17 @@ pub struct FarmName<'a> {
     /// a service's labels are among them.
     pub labels: Range<usize>,
     /// Where the text of the last of them stands, the one next to the farm; empty if there is none.
+    pub nearest: Range<usize>,
+}
+
+/// A farm that is plainly asked for: see [`Zones::plainly_asked`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlainName {
+    /// Its place in [`Zones::farms`].
+    pub number: usize,
+    /// Where LABELS stand, as in [`FarmName`].
+    pub labels: Range<usize>,
+    /// Where the text of the last of them stands, as in [`FarmName`].
     pub nearest: Range<usize>,
 }
 
@@ -174,7 +191,12 @@ impl Zones {
         let Some(mut node) = self.node(hash, b"\0") else { return Found::Outside };
         let mut left = labels.count();
         let mut cut: Option<(&Node, usize)> = None;
-        while left > 0 && !matches!(node.kind, Kind::Farm(_) | Kind::Gate(_) | Kind::Phys) {
+        while left > 0 && !matches!(node.kind, Kind::Gate(_) | Kind::Phys) {
+            if self.is_home(node)
+                && let Some(farm) = self.farm_of(labels.label(wire, left - 1))
+            {
+                return Found::Farm(&self.zones[0], self.in_front(farm, wire, &labels, left - 1));
+            }
             let next_hash = name::extend_hash(hash, labels.label(wire, left - 1));
             let Some(next) = self.node(next_hash, &wire[labels.start(left - 1)..]) else { break };
             (node, hash, left) = (next, next_hash, left - 1);
@@ -197,9 +219,8 @@ impl Zones {
                 Some(Node { kind: Kind::Records(sets), .. }) => Found::Name(zone(), sets),
                 _ => Found::Nothing(zone()),
             },
-            Kind::Farm(farm) => Found::Farm(zone(), self.in_front(*farm as usize, wire, &labels, left)),
             Kind::Gate(_) | Kind::Phys if left == 0 => Found::Name(zone(), &[]),
-            Kind::Gate(form) => match self.farm_in(zone(), labels.label(wire, left - 1)) {
+            Kind::Gate(form) => match self.farm_of(labels.label(wire, left - 1)) {
                 Some(number) => {
                     let (labels, nearest) = span(wire, &labels, 0, left - 1);
                     let farm = &self.farms[number];
@@ -237,17 +258,42 @@ impl Zones {
         self.index.find(hash, is_it).map(|&number| &self.nodes[number as usize])
     }
 
-    /// The place of the farm of this name, which is one label with its length octet.
-    fn farm_in(&self, zone: &Zone, label: &[u8]) -> Option<usize> {
-        let hash = name::extend_hash(zone.hash, label);
-        let is_it = |&number: &u32| {
-            let node = &self.nodes[number as usize];
-            node.hash == hash && self.name(node).strip_prefix(label) == Some(&zone.wire)
-        };
-        match self.nodes[*self.index.find(hash, is_it)? as usize].kind {
-            Kind::Farm(farm) => Some(farm as usize),
-            _ => None,
+    /// The place of the farm whose name is this label, which has its length octet.
+    #[inline]
+    fn farm_of(&self, label: &[u8]) -> Option<usize> {
+        let (_, text) = label.split_first()?;
+        self.table.find(text, text.len())
+    }
+
+    /// Whether farms are below this node.
+    #[inline]
+    fn is_home(&self, node: &Node) -> bool {
+        self.nodes.get(self.home as usize).is_some_and(|home| std::ptr::eq(home, node))
+    }
+
+    /// The farm that the name which `octets` begin with asks for, in the form [`Form::Plain`], if it does; the same that
+    /// [`find`](Self::find) finds, in any letter case. Octets may go on behind the name, and it is faster if some do.
+    #[inline]
+    pub fn plainly_asked(&self, octets: &[u8]) -> Option<PlainName> {
+        let below = self.apex.below(octets)?;
+        let (length, text) = octets.get(below.label..)?.split_first()?;
+        let number = self.table.find(text, usize::from(*length))?;
+        if below.label == 0 {
+            return Some(PlainName { number, labels: 0..0, nearest: 0..0 });
         }
+        // Not a service's, nor `again`.
+        let first = octets.get(1..=usize::from(octets[0]))?;
+        let is_plain = first.first() != Some(&b'_') && !first.eq_ignore_ascii_case(AGAIN);
+        let nearest = below.before + 1..below.label;
+        is_plain.then_some(PlainName { number, labels: 0..below.label, nearest })
+    }
+
+    /// The farm that the name which `octets` begin with may be; asks for what is read of it to find it. It only guesses;
+    /// [`plainly_asked`](Self::plainly_asked) says what is so.
+    #[inline]
+    pub fn farm_ahead(&self, octets: &[u8]) -> Option<usize> {
+        let (length, text) = octets.get(self.apex.below(octets)?.label..)?.split_first()?;
+        self.table.guess(text, usize::from(*length))
     }
 
     /// What the first `count` labels of a name ask of the farm behind them. Labels that begin with an underscore are a
@@ -259,7 +305,7 @@ impl Zones {
             0 => (Form::Plain, 0),
             _ if is_service(0) && is_service(1) => (Form::Service, 2),
             _ if is_service(0) => (Form::ServiceParent, 1),
-            _ if text(0) == b"again" => (Form::Again, 1),
+            _ if text(0) == AGAIN => (Form::Again, 1),
             _ => (Form::Plain, 0),
         };
         let (labels, nearest) = span(wire, labels, skip, count);

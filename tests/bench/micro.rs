@@ -132,11 +132,11 @@ fn choose_by(bencher: Bencher, rule: &str, members: usize, labels: bool) {
     bencher.bench_local(move || {
         key = key.wrapping_add(1);
         let key_octets = key.to_ne_bytes();
-        let (view, uncounted) = sight.look();
+        let (farm, view, uncounted) = sight.look();
         let ask = ask(if labels { &key_octets } else { &[] }, now);
         black_box(farm.choose_seat(view, &ask, &mut random, uncounted, |seat| seat.v4()));
         if key.is_multiple_of(BATCH) {
-            farm.count_on(std::mem::take(uncounted));
+            sight.settle();
             now = now + STEP;
         }
     });
@@ -226,22 +226,22 @@ fn answer(bencher: Bencher, farms: usize) {
 fn batch_of_64(bencher: Bencher, farms: usize) {
     let (mut wire, queries) = wire(farms);
     // One after another, as a socket writes them.
-    let longest = queries.iter().map(Vec::len).max().unwrap_or(0);
-    let row = queries.iter().flat_map(|query| query.iter().copied().chain(vec![0; longest - query.len()]));
-    let row: Vec<u8> = row.collect();
-    let datagrams: Vec<&[u8]> =
-        row.chunks(longest).zip(&queries).map(|(room, query)| &room[..query.len()]).collect();
-    let batches: Vec<_> = datagrams.chunks(64).collect();
+    let lengths: Vec<usize> = queries.iter().map(Vec::len).collect();
+    let room = lengths.iter().max().unwrap_or(&0) + 32;
+    let each = queries.iter().flat_map(|query| query.iter().copied().chain(vec![0; room - query.len()]));
+    let row: Vec<u8> = each.collect();
+    let batches: Vec<_> = row.chunks(64 * room).zip(lengths.chunks(64)).collect();
     let (client, mut place, mut reply) = (client(), [0; PLACE], Vec::new());
     let (mut next, mut id) = (0, 0u16);
     bencher.bench_local(move || {
         next = (next + 1) % batches.len();
-        wire.expect(batches[next].iter().copied());
-        for query in batches[next] {
-            place[..query.len()].copy_from_slice(query);
+        let (row, lengths) = batches[next];
+        wire.expect(row.chunks(room));
+        for (query, &length) in row.chunks(room).zip(lengths) {
+            place[..length].copy_from_slice(&query[..length]);
             id = id.wrapping_add(1);
             place[..2].copy_from_slice(&id.to_be_bytes());
-            black_box(wire.answer(&mut place, query.len(), client, start(), &mut reply));
+            black_box(wire.answer(&mut place, length, client, start(), &mut reply));
         }
         wire.settle();
     });

@@ -246,9 +246,7 @@ impl<A: Answer> Work<'_, A> {
     fn reply<F: Family>(&mut self, ends: &mut Ends<F>, received: usize) {
         // A panic may have left something of the batch before.
         ends.outbox.clear();
-        let Buffers { places, lengths, .. } = &*self.buffers;
-        let datagrams = places.iter().zip(lengths).take(received);
-        self.answer.expect(datagrams.map(|(place, &length)| &place[..length]));
+        self.answer.expect(self.buffers.places[..received].iter().map(|place| &place[..]));
         let mut unanswerable = 0;
         for index in 0..received {
             let ways = ends.ways[index];

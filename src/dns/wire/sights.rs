@@ -8,7 +8,7 @@
 use std::sync::{Arc, Weak};
 
 use super::super::authority::Authority;
-use super::super::query::{HEADER, name_length};
+use super::super::query::HEADER;
 use super::super::udp::BATCH;
 use super::super::zone::Zones;
 use crate::balance::ahead::want_at;
@@ -77,43 +77,33 @@ impl Sights {
     }
 
     /// Counts what is not counted yet.
-    pub fn settle(&mut self, zones: &Zones) {
+    pub fn settle(&mut self) {
         for number in self.uncounted.drain(..) {
-            let number = number as usize;
-            if let (Some(farm), Some(Some(sight))) = (zones.farms().get(number), self.each.get_mut(number)) {
-                farm.count_on(std::mem::take(sight.look().1));
+            if let Some(Some(sight)) = self.each.get_mut(number as usize) {
+                sight.settle();
             }
         }
     }
 
-    /// Asks for all that the answers to these queries will read, as far as they ask for farms.
+    /// Asks for all that the answers to these queries will read, as far as they ask for farms. Each begins with a datagram, and
+    /// may go on behind it.
     pub fn fetch<'a>(&mut self, zones: &Zones, batch: impl Iterator<Item = &'a [u8]>) {
-        let (mut hashes, mut nodes, mut farms) = ([0; BATCH], [0; BATCH], [0; BATCH]);
-        let hashes = gather(&mut hashes, batch.filter_map(|datagram| zones.farm_hash(name_asked(datagram)?)));
-        let nodes = gather(&mut nodes, hashes.iter().filter_map(|&hash| zones.node_ahead(hash)));
-        let farms = gather(&mut farms, nodes.iter().filter_map(|&node| zones.farm_ahead(node)));
-        farms.iter().for_each(|&farm| want_at(&self.each, farm));
+        let (mut farms, mut count) = ([0; BATCH], 0);
+        for datagram in batch {
+            let Some(farm) = datagram.get(HEADER..).and_then(|name| zones.farm_ahead(name)) else { continue };
+            want_at(&self.each, farm);
+            // Some ask for the same one.
+            let is_new = farms[..count].last() != Some(&farm);
+            if let Some(place) = farms.get_mut(count).filter(|_| is_new) {
+                (*place, count) = (farm, count + 1);
+            }
+        }
+        let farms = &farms[..count];
         farms.iter().for_each(|&farm| self.of(zones, farm).want());
-        for step in 0..STEPS {
-            farms.iter().for_each(|&farm| self.of(zones, farm).view().fetch(step));
+        for step in 1..=STEPS {
+            farms.iter().for_each(|&farm| self.of(zones, farm).seen().fetch(step));
         }
     }
-}
-
-/// As many as there is room for.
-fn gather<T>(room: &mut [T; BATCH], from: impl Iterator<Item = T>) -> &[T] {
-    let mut count = 0;
-    for (place, item) in room.iter_mut().zip(from) {
-        *place = item;
-        count += 1;
-    }
-    &room[..count]
-}
-
-/// The name that a datagram asks for, if it is a query at all.
-fn name_asked(datagram: &[u8]) -> Option<&[u8]> {
-    let name = datagram.get(HEADER..)?;
-    name.get(..name_length(name)?)
 }
 
 #[cfg(test)]

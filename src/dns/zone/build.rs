@@ -11,6 +11,7 @@ use crate::balance::Farm;
 
 use super::super::name::{self, Labels, ROOT_HASH};
 use super::super::zonefile::{Problem, ZoneContent, ZoneError};
+use super::farms::{Apex, FarmTable};
 use super::{Form, Kind, NONE, Node, RrSet, Zone, Zones, name_in};
 
 /// An index in the making.
@@ -31,8 +32,8 @@ pub fn build(contents: &[ZoneContent], farms: &[Arc<Farm>]) -> Result<Zones, Vec
         build.records(number, content, contents);
     }
     if let Some(first) = contents.first() {
-        build.check_reserved(first, farms);
-        build.farms(first, farms);
+        build.check_reserved(contents, farms);
+        build.gates(first);
     }
     if build.errors.is_empty() { Ok(build.finish(farms)) } else { Err(build.errors) }
 }
@@ -53,16 +54,8 @@ impl Build {
             let mut negative = content.soa.clone();
             negative.ttl = negative.ttl.min(minimum);
             let phys = content.apex.prepend_label("phys").unwrap_or_else(|_| content.apex.clone());
-            let hash = hash(&wire);
             let file = content.file.clone();
-            self.zones.push(Zone {
-                apex: content.apex.clone(),
-                phys,
-                negative,
-                wire: wire.into(),
-                hash,
-                file,
-            });
+            self.zones.push(Zone { apex: content.apex.clone(), phys, negative, wire: wire.into(), file });
         }
         // Every name above an apex is there, so that a walk from the root finds its way.
         for number in 0..self.zones.len() {
@@ -145,16 +138,22 @@ impl Build {
         }
     }
 
-    /// Farms and reserved names are children of the apex, so the label next to it tells.
-    fn check_reserved(&mut self, content: &ZoneContent, farms: &[Arc<Farm>]) {
+    /// Farms and reserved names are children of the first zone's apex, so the label next to it tells: of a record there, and of
+    /// another zone.
+    fn check_reserved(&mut self, contents: &[ZoneContent], farms: &[Arc<Farm>]) {
+        let Some((content, others)) = contents.split_first() else { return };
         let apex = name::to_lower_wire(&content.apex);
         let by_label: HashMap<&[u8], &Arc<Farm>> =
             farms.iter().map(|farm| (farm.name().as_str().as_bytes(), farm)).collect();
-        for entry in &content.entries {
-            let owner = entry.record.name.to_string();
-            let wire = name::to_lower_wire(&entry.record.name);
-            let Some(top) = suffixes(&wire).take_while(|above| **above != *apex).last() else { continue };
+        let records = content.entries.iter().map(|entry| (content, entry.line, "", &entry.record.name));
+        let zones = others.iter().map(|other| (other, 0, "zone ", &other.apex));
+        for (content, line, what, name) in records.chain(zones) {
+            let wire = name::to_lower_wire(name);
+            let below: Vec<_> = suffixes(&wire).take_while(|above| **above != *apex).collect();
+            // A zone that is not below the apex has no such name among its own.
+            let Some(top) = below.last().filter(|top| top.len() > 1) else { continue };
             let label = &top[1..=usize::from(top[0])];
+            let owner = format!("{what}{name}");
             let problem = if [&b"phys"[..], b"all", b"spares"].contains(&label) {
                 Problem::Reserved { owner, word: String::from_utf8_lossy(label).into_owned() }
             } else if let Some(farm) = by_label.get(label) {
@@ -162,19 +161,16 @@ impl Build {
             } else {
                 continue;
             };
-            self.errors.push(ZoneError { file: content.file.clone(), line: entry.line, problem });
+            self.errors.push(ZoneError { file: content.file.clone(), line, problem });
         }
     }
 
-    fn farms(&mut self, content: &ZoneContent, farms: &[Arc<Farm>]) {
+    fn gates(&mut self, content: &ZoneContent) {
         let apex = name::to_lower_wire(&content.apex);
         let child = |label: &str| [&[label.len() as u8], label.as_bytes(), &apex].concat();
         self.node(&child("spares"), 0, Kind::Gate(Form::Spares));
         self.node(&child("all"), 0, Kind::Gate(Form::All));
         self.node(&child("phys"), 0, Kind::Phys);
-        for (number, farm) in farms.iter().enumerate() {
-            self.node(&child(farm.name().as_str()), 0, Kind::Farm(number as u32));
-        }
     }
 
     fn finish(mut self, farms: &[Arc<Farm>]) -> Zones {
@@ -194,8 +190,11 @@ impl Build {
             let hash = |&number: &u32| self.nodes[number as usize].hash;
             index.insert_unique(hash(&number), number, hash);
         }
-        let names = self.names.into();
-        Zones { zones: self.zones, nodes: self.nodes, names, index, farms: farms.to_vec() }
+        let wire = self.zones.first().map_or(&[][..], |zone| &zone.wire);
+        let (apex, home) = (Apex::new(wire), self.numbers.get(wire).copied().unwrap_or(NONE));
+        let table = FarmTable::new(farms.iter().map(|farm| farm.name().as_str()));
+        let (names, farms) = (self.names.into(), farms.to_vec());
+        Zones { zones: self.zones, nodes: self.nodes, names, index, farms, table, apex, home }
     }
 }
 

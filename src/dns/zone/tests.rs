@@ -130,6 +130,79 @@ fn what_is_no_name_is_outside() {
 }
 
 #[test]
+fn a_zone_that_a_farm_would_hide_is_an_error() {
+    let all = |apexes: &[&str], names: &[&str]| {
+        let contents: Vec<_> = apexes.iter().map(|apex| content(apex, "")).collect();
+        let errors = Zones::new(&contents, &farms(names)).err().unwrap_or_default();
+        errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        all(
+            &["athena.", "x.one.athena.", "TWO.athena.", "phys.athena.", "fine.athena.", "one."],
+            &["one", "two"]
+        ),
+        [
+            "a.zone: zone x.one.athena. is the name of farm one or below it; rename one of the two",
+            "a.zone: zone TWO.athena. is the name of farm two or below it; rename one of the two",
+            "a.zone: zone phys.athena.: phys below the zone's name is reserved; take another name",
+        ]
+    );
+    assert_eq!(all(&["a.athena.", "athena.", ".", "b.a.athena."], &["athena", "a"]), [""; 0]);
+}
+
+/// What both ways say of names in any letter case, with octets behind them and without.
+#[test]
+fn who_asks_plainly_is_found_without_a_walk() {
+    for (apex, others) in
+        [("athena.", &["example."][..]), (".", &["athena."]), ("a.b.athena.example.", &["example."])]
+    {
+        let contents: Vec<_> =
+            [&[apex], others].concat().iter().map(|apex| content(apex, "www A 192.0.2.1\n")).collect();
+        let zones = Zones::new(&contents, &farms(&["one", "a-farm-with-a-name-of-32-octets0"])).unwrap();
+        let fronts = [
+            "",
+            "x.",
+            "A.b.c.",
+            "again.",
+            "AGAIN.x.",
+            "x.again.",
+            "_tcp.",
+            "_http._tcp.",
+            "x._tcp.",
+            "agains.",
+        ];
+        let names = [
+            "one.",
+            "ONE.",
+            "a-farm-with-a-name-of-32-octets0.",
+            "www.",
+            "two.",
+            "one.all.",
+            "spares.",
+            "one.phys.",
+            "",
+        ];
+        for name in fronts.iter().flat_map(|front| names.map(|name| format!("{front}{name}"))) {
+            for tail in [apex, others[0], "one.", "x."] {
+                let Ok(name) = Name::from_ascii(format!("{name}{tail}").replace("..", ".")) else { continue };
+                let (wire, lower) = (name::to_wire(&name), name::to_lower_wire(&name));
+                let walked = match zones.find(&lower) {
+                    Found::Farm(_, FarmName { number, form: Form::Plain, labels, nearest, .. }) => {
+                        Some(PlainName { number, labels, nearest })
+                    }
+                    _ => None,
+                };
+                assert_eq!(zones.plainly_asked(&wire), walked, "{name}");
+                assert_eq!(zones.plainly_asked(&[&wire[..], &[b'x'; 50]].concat()), walked, "{name}");
+                if let Some(found) = walked {
+                    assert_eq!(zones.farm_ahead(&wire), Some(found.number));
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn names_that_would_be_hidden_are_errors_with_their_lines() {
     let records =
         "one A 192.0.2.1\nx.one A 192.0.2.1\nb.all TXT x\napp01.phys A 192.0.2.1\nfine A 192.0.2.1\n";
@@ -140,10 +213,10 @@ fn names_that_would_be_hidden_are_errors_with_their_lines() {
         errors,
         [
             "a.zone: zone Athena. is also that of a.zone",
-            "a.zone:5: one.athena. is the name of farm one or below it; rename the farm, or take the record out",
-            "a.zone:6: x.one.athena. is the name of farm one or below it; rename the farm, or take the record out",
-            "a.zone:7: b.all.athena.: all below the zone's name is reserved; rename the record",
-            "a.zone:8: app01.phys.athena.: phys below the zone's name is reserved; rename the record",
+            "a.zone:5: one.athena. is the name of farm one or below it; rename one of the two",
+            "a.zone:6: x.one.athena. is the name of farm one or below it; rename one of the two",
+            "a.zone:7: b.all.athena.: all below the zone's name is reserved; take another name",
+            "a.zone:8: app01.phys.athena.: phys below the zone's name is reserved; take another name",
         ]
     );
 }

@@ -165,16 +165,16 @@ pub enum Problem {
         /// The other file.
         other: PathBuf,
     },
-    /// A record that bears the name of a farm, or stands below one.
-    #[error("{owner} is the name of farm {farm} or below it; rename the farm, or take the record out")]
+    /// A record or another zone that bears the name of a farm, or stands below one.
+    #[error("{owner} is the name of farm {farm} or below it; rename one of the two")]
     FarmName {
         /// The owner.
         owner: String,
         /// The farm.
         farm: balance::Name,
     },
-    /// A record under a name that the server answers itself.
-    #[error("{owner}: {word} below the zone's name is reserved; rename the record")]
+    /// A record or another zone under a name that the server answers itself.
+    #[error("{owner}: {word} below the zone's name is reserved; take another name")]
     Reserved {
         /// The owner.
         owner: String,
