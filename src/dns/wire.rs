@@ -269,6 +269,9 @@ impl Answer for Wire {
         now: Moment,
         reply: &mut Vec<u8>,
     ) -> Reply {
+        if let Some(authority) = &self.authority {
+            self.sights.go_on(&authority.zones);
+        }
         if let Some(length) = self.answer_plainly::<false>(place, length, client, now) {
             return Reply::InPlace(length);
         }
@@ -293,7 +296,7 @@ impl Answer for Wire {
         if let Some(authority) = &self.authority
             && authority.zones.farms().len() >= sights::CROWD
         {
-            self.sights.fetch(&authority.zones, batch);
+            self.sights.expect(&authority.zones, batch);
         }
     }
 

@@ -193,11 +193,7 @@ if [ -n "$half" ]; then
   stop_server
 fi
 
-if [ -n "$share" ]; then
-  taskset -c 0 sh -c 'while :; do :; done' &
-  sharing=$!
-  trap 'kill "$sharing" 2>/dev/null; stop_server; rm -rf "$work"' EXIT
-fi
+[ -z "$share" ] || share_core
 
 for round in $(seq "$runs"); do
   for name in $servers; do

@@ -1,21 +1,23 @@
 #!/usr/bin/env bash
 # What size costs: 1, 100 and 10,000 farms of 10 members each, asked for one farm and for all at random.
 #
-#   tests/bench/scale.sh [--seconds 5] [--runs 5] [--port 5900] [--built]
+#   tests/bench/scale.sh [--seconds 5] [--runs 5] [--share] [--port 5900] [--built]
 #
-# Time to the first answer, resident memory, and CPU per answer of Athena's DNS alone (`bench farm`), under `bench flood`.
+# Time to the first answer, resident memory, and CPU per answer of Athena's DNS alone (`bench farm`), under `bench flood`; with
+# --share under dnsperf, which is slower, and half of the server's core is given to a busy loop, so that it is fast enough.
 # `cargo bench --bench micro scale` has what the engine alone takes to start and to reload.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-seconds=5 runs=5 port=5900 built=""
+seconds=5 runs=5 port=5900 share="" built=""
 while [ $# -gt 0 ]; do
   case $1 in
     --seconds) seconds=$2; shift 2 ;;
     --runs) runs=$2; shift 2 ;;
     --port) port=$2; shift 2 ;;
+    --share) share=yes; shift ;;
     --built) built=yes; shift ;;
-    *) sed -n '2,7p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,8p' "$0" >&2; exit 2 ;;
   esac
 done
 
@@ -23,6 +25,24 @@ done
 needs dig:bind9-dnsutils
 [ -n "$built" ] || cargo build --release --quiet --example bench
 begin
+
+# Answers per second: asked FARMS STYLE
+asked() {
+  if [ -z "$share" ]; then
+    taskset -c "$client_cores" "$bin/examples/bench" flood "127.0.0.1:$port" "$seconds" "$2"
+    return
+  fi
+  awk -v farms="$1" -v style="$2" 'BEGIN {
+    if (style == "plain") { print "farm_one.athena A"; exit }
+    srand(1)
+    for (line = 0; line < 100000; line++) printf "farm_%05d.athena A\n", 2 + int(rand() * (farms - 1))
+  }' >"$work/questions"
+  taskset -c "$client_cores" dnsperf -s 127.0.0.1 -p "$port" -d "$work/questions" -l "$seconds" -c16 "-T$client_threads" -q400 \
+    2>/dev/null | awk '/Queries per second/ { print int($4) }'
+}
+
+[ -z "$share" ] || needs dnsperf:dnsperf
+[ -z "$share" ] || share_core
 
 for round in $(seq "$runs"); do
   for farms in 1 100 10000; do
@@ -34,7 +54,7 @@ for round in $(seq "$runs"); do
       until_it_answers "$farms" dig +time=1 +tries=1 +short @127.0.0.1 -p "$port" farm_one.athena A
       ready=$((($(date +%s%N) - began) / 1000000))
       before=$(ticks)
-      read -r rate _ <<<"$(taskset -c "$client_cores" "$bin/examples/bench" flood "127.0.0.1:$port" "$seconds" "$style")"
+      read -r rate _ <<<"$(asked "$farms" "$style")"
       used=$(($(ticks) - before))
       resident=$(awk '/VmRSS/ { print $2 / 1024 }' "/proc/$server_pid/status")
       stop_server
@@ -45,7 +65,9 @@ for round in $(seq "$runs"); do
   done
 done
 
-echo "$runs alternating runs of $seconds s, medians; $(machine)"
+client="bench flood"
+[ -z "$share" ] || client="dnsperf, 16 sockets, 400 outstanding; half of the server's core"
+echo "$client; $runs alternating runs of $seconds s, medians; $(machine)"
 echo
 awk '
   function median(list, values, n, i, j, swap) {

@@ -30,7 +30,25 @@ pub struct Sights {
     former: Vec<Option<Sight>>,
     /// Farms that have answers which are not counted yet.
     uncounted: Vec<u32>,
+    expected: Expected,
 }
+
+/// The farms that a batch may be for, in its order; of those that follow each other and are the same only one.
+struct Expected {
+    farms: [u32; BATCH],
+    count: usize,
+    /// Before which of them the next answer is.
+    next: usize,
+}
+
+impl Default for Expected {
+    fn default() -> Self {
+        Self { farms: [0; BATCH], count: 0, next: 0 }
+    }
+}
+
+/// Steps towards a farm, and how many farms before its answer each is taken.
+const LEADS: [(u32, usize); 1 + STEPS as usize] = [(0, 16), (1, 12), (2, 8), (3, 4)];
 
 /// Former sights that one batch lets go.
 const LET_GO: usize = 16;
@@ -85,23 +103,43 @@ impl Sights {
         }
     }
 
-    /// Asks for all that the answers to these queries will read, as far as they ask for farms. Each begins with a datagram, and
-    /// may go on behind it.
-    pub fn fetch<'a>(&mut self, zones: &Zones, batch: impl Iterator<Item = &'a [u8]>) {
-        let (mut farms, mut count) = ([0; BATCH], 0);
+    /// Finds out which farms these queries may be for, and begins to ask for what their answers will read. Each begins with a
+    /// datagram, and may go on behind it.
+    pub fn expect<'a>(&mut self, zones: &Zones, batch: impl Iterator<Item = &'a [u8]>) {
+        let Expected { farms, count, next } = &mut self.expected;
+        (*count, *next) = (0, 0);
         for datagram in batch {
             let Some(farm) = datagram.get(HEADER..).and_then(|name| zones.farm_ahead(name)) else { continue };
             want_at(&self.each, farm);
             // Some ask for the same one.
-            let is_new = farms[..count].last() != Some(&farm);
-            if let Some(place) = farms.get_mut(count).filter(|_| is_new) {
-                (*place, count) = (farm, count + 1);
+            let is_new = *count == 0 || farms[*count - 1] as usize != farm;
+            if let Some(place) = farms.get_mut(*count).filter(|_| is_new) {
+                (*place, *count) = (farm as u32, *count + 1);
             }
         }
-        let farms = &farms[..count];
-        farms.iter().for_each(|&farm| self.of(zones, farm).want());
-        for step in 1..=STEPS {
-            farms.iter().for_each(|&farm| self.of(zones, farm).seen().fetch(step));
+        for (step, lead) in LEADS {
+            (0..lead).for_each(|number| self.ask(zones, number, step));
+        }
+    }
+
+    /// Asks for what comes a little later; to be called before each answer.
+    #[inline]
+    pub fn go_on(&mut self, zones: &Zones) {
+        let next = self.expected.next;
+        if next < self.expected.count {
+            self.expected.next += 1;
+            for (step, lead) in LEADS {
+                self.ask(zones, next + lead, step);
+            }
+        }
+    }
+
+    /// Takes a step towards the farm that is expected at this place of the batch.
+    #[inline]
+    fn ask(&mut self, zones: &Zones, place: usize, step: u32) {
+        if let Some(&farm) = self.expected.farms[..self.expected.count].get(place) {
+            let sight = self.of(zones, farm as usize);
+            if step == 0 { sight.want() } else { sight.seen().fetch(step) }
         }
     }
 }
