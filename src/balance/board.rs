@@ -12,7 +12,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
-use super::ahead::{want, want_at};
+use super::ahead::want;
 use super::gauge::AtomicF64;
 use super::slot::{CHUNK, Slot};
 
@@ -44,13 +44,20 @@ impl Line {
     }
 }
 
+/// What a choice reads of [`LANES`] members: two lines beside each other, which come from memory together.
+#[derive(Debug)]
+#[repr(C)]
+struct Row {
+    line: Line,
+    /// The backends' tallies when the loads were reported.
+    baselines: [AtomicU64; LANES],
+}
+
 /// The numbers of as many members of farms as a chunk has places.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Board {
-    lines: [Line; CHUNK / LANES],
-    /// The backends' tallies when the loads were reported.
-    baselines: [AtomicU64; CHUNK],
+    rows: [Row; CHUNK / LANES],
     /// The formula's results: finite, NaN if unknown, infinite if the formula gave nothing finite.
     loads: [AtomicF64; CHUNK],
     /// What rules keep of their own; only where one does.
@@ -105,13 +112,13 @@ impl Default for Own {
 
 impl Default for Board {
     fn default() -> Self {
-        let line = |_| Line {
+        let line = || Line {
             loads: std::array::from_fn(|_| AtomicU32::new(f32::NAN.to_bits())),
             given: std::array::from_fn(|_| AtomicU32::new(0)),
         };
+        let row = |_| Row { line: line(), baselines: std::array::from_fn(|_| AtomicU64::new(0)) };
         Self {
-            lines: std::array::from_fn(line),
-            baselines: std::array::from_fn(|_| AtomicU64::new(0)),
+            rows: std::array::from_fn(row),
             loads: std::array::from_fn(|_| AtomicF64::new(f64::NAN)),
             own: OnceLock::new(),
         }
@@ -119,17 +126,29 @@ impl Default for Board {
 }
 
 impl Board {
+    #[inline]
+    fn row(&self, place: usize) -> &Row {
+        &self.rows[place / LANES % (CHUNK / LANES)]
+    }
+
     /// The line of a place.
     #[inline]
     pub fn line(&self, place: usize) -> &Line {
-        &self.lines[place / LANES % (CHUNK / LANES)]
+        &self.row(place).line
+    }
+
+    /// The backend's tally when the load of a place was reported.
+    #[inline]
+    fn baseline(&self, place: usize) -> &AtomicU64 {
+        &self.row(place).baselines[place % LANES]
     }
 
     /// Asks for what a choice reads of a place and its neighbours on the line.
     #[inline]
     pub fn want(&self, place: usize) {
-        want(self.line(place));
-        want_at(&self.baselines, place % CHUNK);
+        let row = self.row(place);
+        want(&row.line);
+        want(&row.baselines);
     }
 
     /// The load of a place, to the last digit: NaN if unknown, infinite if the formula failed.
@@ -140,7 +159,7 @@ impl Board {
     /// Answers handed out since the report, if `tally` is the backend's.
     #[inline]
     pub fn handed_out(&self, place: usize, tally: u64) -> u64 {
-        tally.saturating_sub(self.baselines[place % CHUNK].load(Relaxed))
+        tally.saturating_sub(self.baseline(place).load(Relaxed))
     }
 
     /// Takes a load; what was handed out counts from `tally` on.
@@ -153,7 +172,7 @@ impl Board {
 
     /// What was handed out counts from `baseline` on, if the backend's tally is `tally`.
     pub fn count_from(&self, place: usize, baseline: u64, tally: u64) {
-        self.baselines[place].store(baseline, Relaxed);
+        self.baseline(place).store(baseline, Relaxed);
         self.line(place).given[place % LANES].store(count(tally.saturating_sub(baseline)), Relaxed);
     }
 

@@ -88,16 +88,18 @@ impl Seat<'_> {
 
 /// What a farm answers, fixed until the next change of who is available.
 ///
-/// In the order of need: what a plain choice reads is the first two lines of the cache.
+/// In the order of need: what a plain choice for IPv4 reads is the first line of the cache, what its answer reads the second.
 #[repr(C, align(64))]
 pub struct View {
-    pub(super) selectors: Selectors,
+    pub(super) v4: Option<Arc<dyn Select>>,
     pub(super) source: ViewSource,
-    pub(super) crew: Crew,
     pub(super) ttl: u32,
-    pub(super) answers: u32,
+    pub(super) answers: u16,
     pub(super) has_v4: bool,
     pub(super) has_v6: bool,
+    pub(super) crew: Crew,
+    pub(super) v6: Option<Arc<dyn Select>>,
+    pub(super) any: Option<Arc<dyn Select>>,
     /// A number that depends on the farm's name and the names of its members, in order.
     pub(super) salt: u64,
     pub(super) algorithm: &'static AlgorithmSpec,
@@ -130,15 +132,6 @@ pub enum ViewSource {
     Nobody,
 }
 
-/// A selector for each family; the same one where the candidates are the same.
-#[derive(Default, Clone)]
-#[repr(C)]
-pub struct Selectors {
-    pub(super) v4: Option<Arc<dyn Select>>,
-    pub(super) v6: Option<Arc<dyn Select>>,
-    pub(super) any: Option<Arc<dyn Select>>,
-}
-
 impl View {
     /// Time to live of answers, in seconds.
     pub fn ttl(&self) -> u32 {
@@ -147,7 +140,7 @@ impl View {
 
     /// How many members one DNS answer holds.
     pub fn answers(&self) -> usize {
-        self.answers as usize
+        usize::from(self.answers)
     }
 
     /// Whether any member is configured with an address of this family, available or not.
@@ -197,7 +190,7 @@ impl View {
 
     /// Every member that may be chosen, with its share of the answers in the algorithm's eyes.
     pub fn shares(&self) -> Vec<(MemberId, f64)> {
-        self.selectors.any.as_ref().map(|select| select.shares()).unwrap_or_default()
+        self.any.as_ref().map(|select| select.shares()).unwrap_or_default()
     }
 
     /// What a token may expect of the member at this place of the configuration.
@@ -207,26 +200,22 @@ impl View {
 
     /// What the algorithm believes at `now` of every member that may be chosen, if it is one that learns.
     pub fn beliefs(&self, now: Moment) -> Vec<(MemberId, Belief)> {
-        self.selectors.any.as_ref().map(|select| select.beliefs(now)).unwrap_or_default()
+        self.any.as_ref().map(|select| select.beliefs(now)).unwrap_or_default()
     }
 
     /// [Asks](super::ahead) for the view itself.
     #[inline]
     pub fn want(&self) {
-        want(&self.selectors);
-        want(&self.crew);
+        want(&self.v4);
+        self.crew.want_addresses();
     }
 
     /// Asks for what a plain choice will read behind the view, in [`STEPS`] steps, each of which reads only what the one before
     /// asked for: step 1 for what the view points to, 2 for what that points to, and so on.
     #[inline]
     pub fn fetch(&self, step: u32) {
-        match step {
-            1 => self.crew.fetch(FEW, false),
-            2 => self.crew.fetch(FEW, true),
-            _ => {}
-        }
-        if let Some(select) = self.selectors.v4.as_ref().or(self.selectors.v6.as_ref()) {
+        self.crew.fetch(FEW, step);
+        if let Some(select) = self.v4.as_ref().or(self.v6.as_ref()) {
             select.fetch(step);
         }
     }
@@ -243,9 +232,23 @@ impl View {
 
     pub(super) fn select(&self, family: Option<Family>) -> Option<&dyn Select> {
         match family {
-            None => self.selectors.any.as_deref(),
-            Some(Family::V4) => self.selectors.v4.as_deref(),
-            Some(Family::V6) => self.selectors.v6.as_deref(),
+            None => self.any.as_deref(),
+            Some(Family::V4) => self.v4.as_deref(),
+            Some(Family::V6) => self.v6.as_deref(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::offset_of;
+
+    use super::*;
+
+    #[test]
+    fn a_choice_reads_one_line_of_a_view_and_its_answer_another() {
+        assert_eq!(offset_of!(View, v4), 0);
+        assert_eq!(offset_of!(View, crew) + Crew::HEAD, 64);
+        assert_eq!(offset_of!(View, v6), 128);
     }
 }

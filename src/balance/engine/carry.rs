@@ -18,7 +18,7 @@ use super::super::slot::Slot;
 use super::super::status::{Source, Stated};
 use super::super::suspicion::Ledgers;
 use super::super::update::Switch;
-use super::super::view::{Selectors, View, ViewSource};
+use super::super::view::{View, ViewSource};
 use super::directory::Directory;
 use super::registration::Registry;
 use super::terms::{Shared, Terms};
@@ -319,7 +319,9 @@ fn empty_view() -> Arc<View> {
             members: Box::default(),
             crew: Crew::default(),
             source: ViewSource::Nobody,
-            selectors: Selectors::default(),
+            v4: None,
+            v6: None,
+            any: None,
             has_v4: false,
             has_v6: false,
             standing: Box::default(),

@@ -13,7 +13,7 @@ use super::super::moment::Moment;
 use super::super::plan::{Fallback, LastResort};
 use super::super::status::{Change, FarmStatus, LoadState, MemberStatus, Source, Stated, Subject};
 use super::super::update::{Admin, Health, Switch};
-use super::super::view::{Family, Machine, Selectors, View, ViewSource};
+use super::super::view::{Family, Machine, View, ViewSource};
 use super::{FarmTruth, Look, Truth};
 
 impl Truth {
@@ -49,21 +49,23 @@ impl Truth {
         let backends = || farm.members.iter().map(|place| &self.backends[place.backend()]);
         let crew = Crew::new(backends().map(|backend| (&*backend.machine, &backend.tally)));
         let members: Box<[Arc<Machine>]> = backends().map(|backend| Arc::clone(&backend.machine)).collect();
-        let selectors = selectors(farm, &candidates, &members);
+        let [v4, v6, any] = selectors(farm, &candidates, &members);
         let backup = farm.plan.fallback.iter().find_map(|fallback| match fallback {
             Fallback::Farm(name) => Some(Arc::clone(&self.farms[self.farm_index[name]].farm)),
             _ => None,
         });
         View {
             ttl: farm.plan.ttl,
-            answers: farm.plan.answers as u32,
+            answers: farm.plan.answers.try_into().unwrap_or(u16::MAX),
             algorithm: farm.plan.algorithm,
             has_v4: crew.has_v4(),
             has_v6: members.iter().any(|machine| machine.v6().is_some()),
             crew,
             members,
             source: view_source,
-            selectors,
+            v4,
+            v6,
+            any,
             standing,
             by_name: Arc::clone(&farm.trust.by_name),
             rendezvous,
@@ -313,8 +315,12 @@ impl FarmTruth {
     }
 }
 
-/// A selector for each family; one for all where all candidates have the family.
-fn selectors(farm: &FarmTruth, candidates: &[Candidate], members: &[Arc<Machine>]) -> Selectors {
+/// A selector for IPv4, for IPv6 and for any address; the same one where the candidates are the same.
+fn selectors(
+    farm: &FarmTruth,
+    candidates: &[Candidate],
+    members: &[Arc<Machine>],
+) -> [Option<Arc<dyn Select>>; 3] {
     let of = |family: Option<Family>| -> Vec<Candidate> {
         let has = |candidate: &&Candidate| members[candidate.id.0 as usize].address(family).is_some();
         candidates.iter().filter(has).cloned().collect()
@@ -327,7 +333,7 @@ fn selectors(farm: &FarmTruth, candidates: &[Candidate], members: &[Arc<Machine>
         let fit = of(Some(family));
         if fit.len() == candidates.len() { any.clone() } else { prepare(&fit) }
     };
-    Selectors { v4: for_family(Family::V4), v6: for_family(Family::V6), any }
+    [for_family(Family::V4), for_family(Family::V6), any]
 }
 
 /// The order in which views are made: see [`Truth::refresh`].

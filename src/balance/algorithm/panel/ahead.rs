@@ -15,16 +15,24 @@ impl<O> Panel<O> {
             }
             _ if self.draw.is_some() => {}
             2 => {
-                if self.stretches.spilled() {
-                    want_all(&self.stretches);
-                }
+                want(&self.pool.average);
                 if let Some(uneven) = &self.uneven {
                     want(&**uneven);
                 }
-                want(&self.pool.average);
+                if self.stretches.spilled() {
+                    want_all(&self.stretches);
+                } else {
+                    self.want_all_numbers(own);
+                }
             }
-            _ => self.stretches.iter().for_each(|stretch| self.want_numbers(stretch, &own)),
+            _ if self.stretches.spilled() => self.want_all_numbers(own),
+            _ => {}
         }
+    }
+
+    #[inline]
+    fn want_all_numbers(&self, own: impl Fn(&O, usize)) {
+        self.stretches.iter().for_each(|stretch| self.want_numbers(stretch, &own));
     }
 
     /// See [`Select::foresee`]: of a large farm, whom a choice soon after the next one will look at, and what it will read of them.
