@@ -69,10 +69,9 @@ const LONGEST: f64 = 86_400.0;
 /// this part of the usual load, so that loads in bytes don't send everybody to one member.
 const FIRST_GAIN: f64 = 1.0;
 const FIRST_PART: f64 = 1.0 / 64.0;
-/// Choices follow the knee when its logarithm has moved by so much.
-const STEP: f64 = 0.05;
-/// Virtual queues are resized when the logarithm of the load of an answer has moved by so much.
-const GAIN_STEP: f64 = 0.4;
+/// Virtual queues are made anew when the load of an answer, or the knee in such loads, is not within these multiples of what
+/// it was when they were made.
+const HELD: std::ops::RangeInclusive<f64> = 1.0 / 1.1..=1.1;
 /// The exponent to which crowding counts against speed: (c/µ)·((q+g)/c)^3.
 const STEEPNESS: f64 = 3.0;
 
@@ -161,7 +160,7 @@ impl Learner {
     /// The load believed in of a member.
     pub(super) fn load(&self, index: usize, now: Moment) -> f64 {
         match (self.slab.get(index), self.members[index].last) {
-            (Some(queue), _) => queue.load(now, self.drive.knee.get()),
+            (Some(queue), _) => queue.load(now, self.drive.knee.get()) / self.stretch(),
             (None, last) => last.map_or(0.0, |last| last.load),
         }
     }
@@ -248,7 +247,8 @@ impl Learner {
         let counter = report.counter.or(last.counter);
         let last = Last { load, at: now, since, answers: report.answers, counter };
         self.members[index].last = Some(last);
-        if changed {
+        // How many requests an answer brings may have changed as well.
+        if changed || !HELD.contains(&self.stretch()) {
             self.steer(now);
         }
         let load = self.load_at_report(&self.members[index], &last);
@@ -263,7 +263,7 @@ impl Learner {
         let Some(queue) = self.slab.get(index) else { return told };
         let missed = self.slab.missed(index as u32, report.answers).unwrap_or(0) as f64;
         let (knee, gain) = (self.drive.knee.get(), self.drive.gain.get());
-        let believed = queue.load(report.now, knee) + missed * gain;
+        let believed = (queue.load(report.now, knee) + missed * gain) / self.stretch();
         believed + part * (told - believed)
     }
 

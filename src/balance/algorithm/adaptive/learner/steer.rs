@@ -4,7 +4,7 @@ use super::super::super::super::moment::Moment;
 use super::super::capacity::{POOLED, USUAL_UTILIZATION};
 use super::super::member::{Interval, Last, Member};
 use super::super::scale::MOST;
-use super::{GAIN_STEP, Learner, MOST_TOGETHER, STEEPNESS, STEP, Seen, WORTH};
+use super::{HELD, Learner, MOST_TOGETHER, STEEPNESS, Seen, WORTH};
 
 impl Learner {
     /// Sees an interval, and shows it to the bank, alone or, where reports come thick, several as one. Capacities are learned
@@ -45,7 +45,7 @@ impl Learner {
             span: interval.span * bank.relative(member, &self.pool),
         };
         if self.crowd.take(&seen) {
-            self.drive.free.set(if self.bank.is_late() { 0.0 } else { self.crowd.free() });
+            self.drive.free.set(if self.bank.is_late() { 0.0 } else { self.crowd.free() * self.stretch() });
         }
     }
 
@@ -60,20 +60,26 @@ impl Learner {
         self.bank.goes_on(member, &self.pool, last.load, arrivals / span, span.min(settled))
     }
 
-    /// Lets choices follow what the bank believes now. Where answers bring much more or less than was believed the virtual
-    /// queues are made of answers of the old size and fall at the old speed: all of them are taken to the new one at once, or
-    /// who reports last would look empty and get everything until then.
+    /// Lets choices follow what the bank believes now. Virtual queues are made of answers: when one is believed to bring
+    /// another load they hold as many as before, in another unit ([`stretch`](Self::stretch)). So all of them fall at the
+    /// same speed and stay comparable, whenever their members reported. Where too much has changed they are made anew.
     pub(super) fn steer(&mut self, now: Moment) {
-        let gain = self.bank.gain() * self.requests_an_answer();
-        let grown = gain / self.drive.gain.get();
-        self.drive.gain.set(gain);
-        let moved = |factor: f64, step: f64| factor.ln().abs() > step;
-        let resized = moved(grown, GAIN_STEP);
-        if resized || moved(self.knee() / self.drive.knee.get(), STEP) {
-            let resize = |load: f64| if resized { (load * grown).min(MOST) } else { load };
-            let loads: Vec<f64> = self.loads(now).map(resize).collect();
-            self.put_all(&loads, now);
+        let stretch = self.stretch();
+        self.drive.unit.set(self.scale.unit() / stretch);
+        let knee = self.drive.knee.get();
+        if HELD.contains(&stretch) && HELD.contains(&(self.knee() * stretch / knee)) {
+            return;
         }
+        self.renew();
+        for index in 0..self.slab.len() {
+            let load = self.slab.queue(index as u32).load(now, knee) / stretch;
+            self.put(index, load.min(MOST), self.slab.seen(index), now);
+        }
+    }
+
+    /// What a load is multiplied by to be held in a virtual queue.
+    pub(super) fn stretch(&self) -> f64 {
+        self.drive.gain.get() / (self.bank.gain() * self.requests_an_answer())
     }
 
     /// The loads believed in, of everybody that has a virtual queue.
@@ -87,11 +93,17 @@ impl Learner {
         self.bank.knee(&self.pool, weights / self.members.len().max(1) as f64)
     }
 
-    pub(super) fn put_all(&mut self, loads: &[f64], now: Moment) {
+    /// What virtual queues are made by from now on.
+    fn renew(&self) {
         self.drive.knee.set(self.knee());
         self.drive.unit.set(self.scale.unit());
         self.drive.idle.set(self.scale.idle());
         self.drive.gain.set(self.bank.gain() * self.requests_an_answer());
+    }
+
+    /// Makes virtual queues anew, with these loads.
+    pub(super) fn put_all(&mut self, loads: &[f64], now: Moment) {
+        self.renew();
         for (index, &load) in loads.iter().enumerate() {
             self.put(index, load, self.slab.seen(index), now);
         }
@@ -103,15 +115,65 @@ impl Learner {
             return;
         }
         let member = &self.members[index];
+        let stretch = self.stretch();
         let rate = match self.bank.rate(member, &self.pool) {
             0.0 => self.answer_rate * self.drive.gain.get() * member.weight / USUAL_UTILIZATION,
-            rate => rate,
+            rate => rate * stretch,
         };
         // Before any capacity is known answers are counted by weight.
         let relative = self.bank.relative(member, &self.pool);
         let factor = if rate > 0.0 { relative.powf(-1.0 / STEEPNESS) } else { 1.0 / member.weight };
-        let load = (load, self.drive.knee.get());
+        let load = (load * stretch, self.drive.knee.get());
         let part = f64::from(member.part);
         self.slab.set(index, rate * part, factor / part, load, answers, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::super::super::super::super::gauge::{Gauge, Pool};
+    use super::super::super::super::{Candidate, MemberId, Params};
+    use super::super::super::delay::DELAYS;
+    use super::super::super::member::Sums;
+    use super::super::super::virtual_queue::Drive;
+    use super::*;
+
+    #[test]
+    fn virtual_queues_fall_alike_whatever_an_answer_was_believed_to_bring_when_members_reported() {
+        let drive = Arc::new(Drive::default());
+        let mut learner = Learner::new(&Params::default(), Arc::clone(&drive));
+        let pool = Arc::new(Pool::default());
+        let candidates = [0, 1].map(|place| Candidate {
+            id: MemberId(place),
+            weight: 1.0,
+            seed: 7 + u64::from(place),
+            gauge: Gauge::new(Arc::default(), Arc::clone(&pool)),
+        });
+        learner.enlist(&candidates);
+        let arrivals = [1000.0; DELAYS.len()];
+        learner.pool = Sums { drop: 0.0, arrivals, span: 100.0, intervals: 100.0, busy: [80.0; 2] };
+        let now = Moment::from_unix(Duration::from_secs(1000));
+        learner.bank.begin_with(1.0);
+        learner.put_all(&[4.0; 2], now);
+        // One reports that it has what it had, when an answer is believed to bring more.
+        learner.bank.begin_with(1.08);
+        learner.steer(now);
+        learner.put(0, 4.0, 0, now);
+        let capacities = [0, 1].map(|place| learner.slab.queue(place).capacity());
+        assert!((capacities[0] / capacities[1] - 1.0).abs() < 1e-9, "{capacities:?}");
+        let near = |one: f64, other: f64| (one / other - 1.0).abs() < 1e-9;
+        let loads = |learner: &Learner| learner.loads(now).collect::<Vec<f64>>();
+        let held = loads(&learner);
+        assert!(near(held[0], 4.0) && near(held[1], 4.32), "the other holds as many answers: {held:?}");
+        assert!(near(drive.gain.get() * drive.unit.get(), 1.08), "what people are told");
+        // Too much has changed: all are made anew, of as many answers.
+        learner.bank.begin_with(2.0);
+        learner.steer(now);
+        let held = loads(&learner);
+        assert!(near(held[0], 4.0 * 2.0 / 1.08) && near(held[1], 8.0), "{held:?}");
+        assert_eq!((drive.gain.get(), drive.unit.get()), (2.0, 1.0));
     }
 }
