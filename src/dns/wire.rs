@@ -103,8 +103,9 @@ impl Wire {
             edns => edns.as_ref(),
         };
 
-        let found = authority.zones.plainly_asked(&place[HEADER..])?;
-        let (farm, view, uncounted) = sights.of(&authority.zones, found.number).look();
+        let found = authority.zones.plain_name(&place[HEADER..])?;
+        let (number, sight) = sights.of(&authority.zones, &found.key)?;
+        let (farm, view, uncounted) = sight.look();
         if view.answers() != 1 || view.elsewhere().is_some() {
             return None;
         }
@@ -138,7 +139,7 @@ impl Wire {
             }),
         })??;
 
-        sights.note(found.number);
+        sights.note(number);
 
         // From here on nothing of the query is read any more.
         let mut end = Opt::default();
@@ -269,9 +270,7 @@ impl Answer for Wire {
         now: Moment,
         reply: &mut Vec<u8>,
     ) -> Reply {
-        if let Some(authority) = &self.authority {
-            self.sights.go_on(&authority.zones);
-        }
+        self.sights.go_on();
         if let Some(length) = self.answer_plainly::<false>(place, length, client, now) {
             return Reply::InPlace(length);
         }
