@@ -8,6 +8,7 @@ mod checks;
 mod directory;
 mod durable;
 mod footing;
+mod fresh;
 mod hearsay;
 mod memory;
 mod registration;

@@ -130,6 +130,12 @@ pub struct Gauges {
 }
 
 impl Gauges {
+    /// Makes room for so many tallies and boards to come, beside each other in memory.
+    pub fn reserve(&mut self, tallies: usize, boards: usize) {
+        self.tallies.reserve(tallies);
+        self.boards.reserve(boards);
+    }
+
     /// A tally beside the one before.
     pub fn tally(&mut self) -> Tally {
         Tally(self.tallies.slot())

@@ -47,22 +47,33 @@ impl<C> Slot<C> {
 
 /// Makes slots one after another.
 #[derive(Debug)]
-pub struct Mint<C>(Option<Slot<C>>);
+pub struct Mint<C> {
+    last: Option<Slot<C>>,
+    /// Chunks that nobody has a slot of yet.
+    ready: Vec<Arc<C>>,
+}
 
 impl<C> Default for Mint<C> {
     fn default() -> Self {
-        Self(None)
+        Self { last: None, ready: Vec::new() }
     }
 }
 
 impl<C: Default> Mint<C> {
+    /// Makes the chunks of so many slots to come, beside each other in memory.
+    pub fn reserve(&mut self, slots: usize) {
+        self.ready.resize_with(slots.div_ceil(CHUNK), Arc::default);
+        // The first one made is taken first.
+        self.ready.reverse();
+    }
+
     /// A fresh slot, beside the one before.
     pub fn slot(&mut self) -> Slot<C> {
-        let slot = match self.0.take() {
+        let slot = match self.last.take() {
             Some(last) if last.place() + 1 < CHUNK => Slot { place: last.place + 1, chunk: last.chunk },
-            _ => Slot { chunk: Arc::default(), place: 0 },
+            _ => Slot { chunk: self.ready.pop().unwrap_or_default(), place: 0 },
         };
-        self.0 = Some(slot.clone());
+        self.last = Some(slot.clone());
         slot
     }
 }
@@ -89,6 +100,7 @@ mod tests {
     #[test]
     fn no_two_slots_are_the_same_place_and_neighbours_share_a_chunk() {
         let mut mint = Mint::<Numbers>::default();
+        mint.reserve(CHUNK + 1);
         let slots: Vec<_> = (0..3 * CHUNK as u64).map(|_| mint.slot()).collect();
         slots.iter().zip(0..).for_each(|(slot, value)| number(slot).store(value, Relaxed));
         assert!(slots.iter().zip(0..).all(|(slot, value)| number(slot).load(Relaxed) == value));

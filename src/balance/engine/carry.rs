@@ -1,14 +1,12 @@
 //! From a plan to the truth: at the start from nothing, at a reload from what was true before.
 
 use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use super::super::backend::Backend;
 use super::super::board::Board;
 use super::super::common::Common;
-use super::super::crew::Crew;
 use super::super::farm::Farm;
-use super::super::gauge::{Gauges, Pool};
 use super::super::moment::Moment;
 use super::super::name::Name;
 use super::super::plan::{BackendPlan, FarmPlan, MemberPlan, Plan, PlanError};
@@ -16,14 +14,13 @@ use super::super::random::mix;
 use super::super::registration::{admit, enlist};
 use super::super::slot::Slot;
 use super::super::status::{Source, Stated};
-use super::super::suspicion::Ledgers;
 use super::super::update::Switch;
-use super::super::view::{View, ViewSource};
 use super::directory::Directory;
+use super::fresh::Fresh;
 use super::registration::Registry;
 use super::terms::{Shared, Terms};
 use super::trust::Trust;
-use super::{Engine, FarmTruth, Place, Truth, durable, views};
+use super::{Engine, FarmTruth, Place, Truth, durable, fresh, views};
 
 /// Gives the name of a backend by its number among those that there were.
 pub(super) type Former<'a> = &'a dyn Fn(u32) -> &'a Name;
@@ -60,7 +57,12 @@ pub(super) fn truth(
     let former: Former<'_> = &|number| &former[number as usize];
 
     // Those of neighbours in the configuration are neighbours in memory.
-    let mut gauges = Gauges::default();
+    let is_new = |&(index, _): &(usize, &FarmPlan)| farm_numbers.get(index).copied().flatten().is_none();
+    let new_farms: Vec<_> = plan.farms.iter().enumerate().filter(is_new).map(|(_, farm)| farm).collect();
+    let new_backends = plan.backends.len() - numbers.iter().flatten().count();
+    let new_members = new_farms.iter().map(|farm| farm.members.len()).sum();
+    let names = new_farms.iter().map(|farm| &farm.name);
+    let mut fresh = Fresh::prepare(names, (new_backends, new_members), &common);
     let follow = |known: &mut Backend, plan: BackendPlan| {
         known.replan(plan);
         // If it registered, the configuration is the one to say where it is from now on.
@@ -85,7 +87,7 @@ pub(super) fn truth(
                     follow(&mut known, plan);
                     known
                 }
-                None => Backend::new(plan, gauges.tally(), now),
+                None => Backend::new(plan, fresh.gauges.tally(), now),
             });
         }
         old.into_iter().flatten().collect()
@@ -131,7 +133,7 @@ pub(super) fn truth(
     for (index, (plan, rank)) in plan.farms.into_iter().zip(ranks).enumerate() {
         let old = farm_numbers.get(index).copied().flatten().and_then(|number| old_farms[number].take());
         let plan = shared.part(plan, old.as_ref().map(|old| &old.plan));
-        let farm = truth.farm(plan, rank, old, (former, &mut gauges), &registered, now);
+        let farm = truth.farm(plan, rank, old, (former, &mut fresh), &registered, now);
         truth.farms.push(farm);
     }
     for backend in gone {
@@ -157,9 +159,7 @@ impl Engine {
         }
         // Nobody asks them.
         let common = Arc::new(Common::new(0));
-        let bare =
-            |plan: &FarmPlan| Arc::new(Farm::new(plan.name.clone(), empty_view(), Arc::clone(&common)));
-        let mut farms: Vec<_> = plan.farms.iter().map(bare).collect();
+        let mut farms: Vec<_> = plan.farms.iter().map(|plan| fresh::bare(&plan.name, &common)).collect();
         farms.sort_by(|one, other| one.name().cmp(other.name()));
         Ok(farms)
     }
@@ -179,7 +179,7 @@ impl Truth {
         (name, named, plan): (Name, Vec<MemberPlan>, Arc<Terms>),
         rank: usize,
         old: Option<FarmTruth>,
-        (former, gauges): (Former<'_>, &mut Gauges),
+        (former, fresh): (Former<'_>, &mut Fresh),
         registered: &[Name],
         now: Moment,
     ) -> FarmTruth {
@@ -188,7 +188,10 @@ impl Truth {
         let same_rule = old.as_ref().is_some_and(|old| {
             old.plan.algorithm.name == plan.algorithm.name && old.plan.params == plan.params
         });
-        let pool = old.as_ref().map_or_else(|| Arc::new(Pool::default()), |old| Arc::clone(&old.pool));
+        let (farm, pool) = match &old {
+            Some(old) => (Arc::clone(&old.farm), Arc::clone(&old.pool)),
+            None => fresh.farm(&name, &self.common),
+        };
         // So that loads and what was handed out since go on.
         let kept: HashMap<&Name, &Slot<Board>> = match &old {
             Some(old) if same_load => {
@@ -199,7 +202,8 @@ impl Truth {
         let place = |member: &MemberPlan| {
             let backend = self.backend_number(member.backend.as_str()).expect("the plan was checked");
             let tally = &self.backends[backend].tally;
-            let board = kept.get(&member.backend).map_or_else(|| gauges.board(tally), |&kept| kept.clone());
+            let board =
+                kept.get(&member.backend).map_or_else(|| fresh.gauges.board(tally), |&kept| kept.clone());
             if !same_rule {
                 board.forget_rule();
             }
@@ -217,15 +221,14 @@ impl Truth {
         let members: Box<[Place]> = enlisted.as_ref().unwrap_or(&named).iter().map(place).collect();
         let backends = members.iter().map(|place| &self.backends[place.backend()]);
         let trust = Trust::carry((&name, plan.suspicion), backends, old.as_ref(), former, now);
-        let (farm, algorithm, switch, switch_since, source, not_finite) = match old {
+        let (algorithm, switch, switch_since, source, not_finite) = match old {
             Some(old) => {
                 let algorithm = if same_rule { old.algorithm } else { (plan.algorithm.build)(&plan.params) };
-                (old.farm, algorithm, old.switch, old.switch_since, old.source, old.not_finite)
+                (algorithm, old.switch, old.switch_since, old.source, old.not_finite)
             }
             None => {
-                let farm = Arc::new(Farm::new(name, empty_view(), Arc::clone(&self.common)));
                 let source = Stated { value: Source::Members, since: now, reason: String::new() };
-                (farm, (plan.algorithm.build)(&plan.params), Switch::On, now, source, 0)
+                ((plan.algorithm.build)(&plan.params), Switch::On, now, source, 0)
             }
         };
         if same_rule {
@@ -307,32 +310,6 @@ impl FarmTruth {
         };
         self.named.clone().unwrap_or_else(|| self.members.iter().map(member).collect())
     }
-}
-
-/// A view of nothing, until the first real one is made: the same for all, for there may be many at a time.
-fn empty_view() -> Arc<View> {
-    static NOTHING: LazyLock<Arc<View>> = LazyLock::new(|| {
-        Arc::new(View {
-            ttl: 0,
-            answers: 1,
-            algorithm: crate::balance::algorithm::DEFAULT,
-            members: Box::default(),
-            crew: Crew::default(),
-            source: ViewSource::Nobody,
-            v4: None,
-            v6: None,
-            any: None,
-            has_v4: false,
-            has_v6: false,
-            standing: Box::default(),
-            by_name: Arc::default(),
-            rendezvous: Arc::default(),
-            ledgers: Arc::new(Ledgers::none()),
-            salt: 0,
-            backup: None,
-        })
-    });
-    Arc::clone(&NOTHING)
 }
 
 /// 0 for farms that fall back on no farm, else one more than the highest of those. There are no circles.

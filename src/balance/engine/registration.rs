@@ -12,13 +12,14 @@ use std::sync::Arc;
 
 use super::super::backend::{Backend, span};
 use super::super::durable::Memory;
-use super::super::gauge::{Gauges, Tally};
+use super::super::gauge::Tally;
 use super::super::moment::Moment;
 use super::super::name::Name;
 use super::super::plan::BackendPlan;
 use super::super::registration::{Pattern, Registration, RegistrationCounts, Whereabouts};
 use super::super::status::{Change, Subject};
 use super::super::update::{BackendUpdate, Feed, Refusal, Update};
+use super::fresh::Fresh;
 use super::reports::TICK;
 use super::{Engine, Look, Truth};
 
@@ -279,8 +280,8 @@ impl Truth {
         let (dependents, rising, rank) = (old.dependents.clone(), old.rising, old.rank);
         let plan = (old.name().clone(), old.named(&self.backends), Arc::clone(&old.plan));
         let former = |number: u32| self.backends[number as usize].name();
-        let mut gauges = Gauges::default();
-        let mut farm = self.farm(plan, rank, Some(old), (&former, &mut gauges), &registered, now);
+        let mut fresh = Fresh::default();
+        let mut farm = self.farm(plan, rank, Some(old), (&former, &mut fresh), &registered, now);
         (farm.dependents, farm.rising) = (dependents, rising);
         self.farms.push(farm);
         let last = self.farms.len() - 1;

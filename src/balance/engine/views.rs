@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use super::super::algorithm::{Belief, Candidate, Select};
@@ -12,6 +12,7 @@ use super::super::load::Worked;
 use super::super::moment::Moment;
 use super::super::plan::{Fallback, LastResort};
 use super::super::status::{Change, FarmStatus, LoadState, MemberStatus, Source, Stated, Subject};
+use super::super::suspicion::Ledgers;
 use super::super::update::{Admin, Health, Switch};
 use super::super::view::{Family, Machine, View, ViewSource};
 use super::{FarmTruth, Look, Truth};
@@ -313,6 +314,32 @@ impl FarmTruth {
             self.pool.highest.set(loads.reduce(f64::max).unwrap_or(0.0));
         }
     }
+}
+
+/// A view of nothing, until the first real one is made: the same for all, for there may be many at a time.
+pub(super) fn empty_view() -> Arc<View> {
+    static NOTHING: LazyLock<Arc<View>> = LazyLock::new(|| {
+        Arc::new(View {
+            ttl: 0,
+            answers: 1,
+            algorithm: crate::balance::algorithm::DEFAULT,
+            members: Box::default(),
+            crew: Crew::default(),
+            source: ViewSource::Nobody,
+            v4: None,
+            v6: None,
+            any: None,
+            has_v4: false,
+            has_v6: false,
+            standing: Box::default(),
+            by_name: Arc::default(),
+            rendezvous: Arc::default(),
+            ledgers: Arc::new(Ledgers::none()),
+            salt: 0,
+            backup: None,
+        })
+    });
+    Arc::clone(&NOTHING)
 }
 
 /// A selector for IPv4, for IPv6 and for any address; the same one where the candidates are the same.
