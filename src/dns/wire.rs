@@ -103,9 +103,8 @@ impl Wire {
             edns => edns.as_ref(),
         };
 
-        let found = authority.zones.plain_name(&place[HEADER..])?;
-        let (number, sight) = sights.of(&authority.zones, &found.key)?;
-        let (farm, view, uncounted) = sight.look();
+        let found = authority.zones.plainly_asked(&place[HEADER..])?;
+        let (farm, view, uncounted) = sights.of(&authority.zones, found.number).look();
         if view.answers() != 1 || view.elsewhere().is_some() {
             return None;
         }
@@ -139,7 +138,7 @@ impl Wire {
             }),
         })??;
 
-        sights.note(number);
+        sights.note(found.number);
 
         // From here on nothing of the query is read any more.
         let mut end = Opt::default();
@@ -270,7 +269,9 @@ impl Answer for Wire {
         now: Moment,
         reply: &mut Vec<u8>,
     ) -> Reply {
-        self.sights.go_on();
+        if let Some(authority) = &self.authority {
+            self.sights.go_on(&authority.zones);
+        }
         if let Some(length) = self.answer_plainly::<false>(place, length, client, now) {
             return Reply::InPlace(length);
         }

@@ -23,7 +23,6 @@ use crate::balance::Farm;
 
 use super::name::{self, Labels, ROOT_HASH};
 use super::zonefile::{ZoneContent, ZoneError};
-pub use farms::Key;
 use farms::{Apex, FarmTable};
 
 /// Every zone, ready to be asked.
@@ -120,6 +119,8 @@ pub enum Form {
 pub struct FarmName<'a> {
     /// The farm.
     pub farm: &'a Arc<Farm>,
+    /// Its place in [`Zones::farms`].
+    pub number: usize,
     /// What is asked of it.
     pub form: Form,
     /// Where in the wire name its LABELS stand, each with its length octet; empty if there are none. Neither `again` nor
@@ -129,11 +130,11 @@ pub struct FarmName<'a> {
     pub nearest: Range<usize>,
 }
 
-/// A name that, if it is a farm's, plainly asks for it: see [`Zones::plain_name`].
+/// A farm that is plainly asked for: see [`Zones::plainly_asked`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlainName {
-    /// Its name: see [`Zones::farm`].
-    pub key: Key,
+    /// Its place in [`Zones::farms`].
+    pub number: usize,
     /// Where LABELS stand, as in [`FarmName`].
     pub labels: Range<usize>,
     /// Where the text of the last of them stands, as in [`FarmName`].
@@ -223,7 +224,7 @@ impl Zones {
                 Some(number) => {
                     let (labels, nearest) = span(wire, &labels, 0, left - 1);
                     let farm = &self.farms[number];
-                    Found::Farm(zone(), FarmName { farm, form: *form, labels, nearest })
+                    Found::Farm(zone(), FarmName { farm, number, form: *form, labels, nearest })
                 }
                 None => Found::Nothing(zone()),
             },
@@ -261,13 +262,7 @@ impl Zones {
     #[inline]
     fn farm_of(&self, label: &[u8]) -> Option<usize> {
         let (_, text) = label.split_first()?;
-        self.table.find(&Key::read(text, text.len())?)
-    }
-
-    /// The farm of this name.
-    #[inline]
-    pub fn farm(&self, key: &Key) -> Option<&Arc<Farm>> {
-        Some(&self.farms[self.table.find(key)?])
+        self.table.find(text, text.len())
     }
 
     /// Whether farms are below this node.
@@ -276,26 +271,29 @@ impl Zones {
         self.nodes.get(self.home as usize).is_some_and(|home| std::ptr::eq(home, node))
     }
 
-    /// Which farm the name that `octets` begin with asks for in the form [`Form::Plain`], if there is a farm of this name; the
-    /// same that [`find`](Self::find) finds, in any letter case. Octets may go on behind the name, and it is faster if some do.
+    /// The farm that the name which `octets` begin with asks for, in the form [`Form::Plain`], if it does; the same that
+    /// [`find`](Self::find) finds, in any letter case. Octets may go on behind the name, and it is faster if some do.
     #[inline]
-    pub fn plain_name(&self, octets: &[u8]) -> Option<PlainName> {
+    pub fn plainly_asked(&self, octets: &[u8]) -> Option<PlainName> {
         let below = self.apex.below(octets)?;
-        let key = label_key(octets, below.label)?;
+        let (length, text) = octets.get(below.label..)?.split_first()?;
+        let number = self.table.find(text, usize::from(*length))?;
         if below.label == 0 {
-            return Some(PlainName { key, labels: 0..0, nearest: 0..0 });
+            return Some(PlainName { number, labels: 0..0, nearest: 0..0 });
         }
         // Not a service's, nor `again`.
         let first = octets.get(1..=usize::from(octets[0]))?;
         let is_plain = first.first() != Some(&b'_') && !first.eq_ignore_ascii_case(AGAIN);
         let nearest = below.before + 1..below.label;
-        is_plain.then_some(PlainName { key, labels: 0..below.label, nearest })
+        is_plain.then_some(PlainName { number, labels: 0..below.label, nearest })
     }
 
-    /// Which farm the name that `octets` begin with asks for in any form, if there is a farm of this name.
+    /// The farm that the name which `octets` begin with may be; asks for what is read of it to find it. It only guesses;
+    /// [`plainly_asked`](Self::plainly_asked) says what is so.
     #[inline]
-    pub fn farm_name(&self, octets: &[u8]) -> Option<Key> {
-        label_key(octets, self.apex.below(octets)?.label)
+    pub fn farm_ahead(&self, octets: &[u8]) -> Option<usize> {
+        let (length, text) = octets.get(self.apex.below(octets)?.label..)?.split_first()?;
+        self.table.guess(text, usize::from(*length))
     }
 
     /// What the first `count` labels of a name ask of the farm behind them. Labels that begin with an underscore are a
@@ -311,15 +309,8 @@ impl Zones {
             _ => (Form::Plain, 0),
         };
         let (labels, nearest) = span(wire, labels, skip, count);
-        FarmName { farm: &self.farms[number], form, labels, nearest }
+        FarmName { farm: &self.farms[number], number, form, labels, nearest }
     }
-}
-
-/// The label that begins here.
-#[inline]
-fn label_key(octets: &[u8], at: usize) -> Option<Key> {
-    let (length, text) = octets.get(at..)?.split_first()?;
-    Key::read(text, usize::from(*length))
 }
 
 /// A node's name, in wire format and lower case.

@@ -2,25 +2,27 @@
 //!
 //! A farm's name is one label of at most 32 octets below the apex of the first zone. So it is four words, in lower case and
 //! filled up with zeros: read from wherever it stands in a datagram, hashed and compared without a loop over octets or a
-//! branch that depends on its length.
+//! branch that depends on its length, and two names lie on a line of the cache.
 
 use hashbrown::HashTable;
 
+use crate::balance::ahead::want_at;
 use crate::balance::name::MAX_NAME;
 use crate::balance::random::lower;
 
 const WORD: usize = size_of::<u64>();
 const WORDS: usize = MAX_NAME / WORD;
 
-/// A farm's name, or another label that could be one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Key([u64; WORDS]);
+/// A farm's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(align(32))]
+struct Key([u64; WORDS]);
 
 impl Key {
     /// A label of so many octets, in any letter case, which `octets` begin with; they may go on behind it. `None` if no name
     /// is so long, or has the octet 0 at its end, which would be taken for none.
     #[inline]
-    pub fn read(octets: &[u8], length: usize) -> Option<Self> {
+    fn read(octets: &[u8], length: usize) -> Option<Self> {
         if length > MAX_NAME || *octets.get(length.checked_sub(1)?)? == 0 {
             return None;
         }
@@ -40,7 +42,7 @@ impl Key {
 
     /// Not keyed: only names of the configuration are stored, so no client can make them collide.
     #[inline]
-    pub fn hash(&self) -> u64 {
+    fn hash(&self) -> u64 {
         const ODD: [u64; WORDS] =
             [0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb, 0xd1b5_4a32_d192_ed03];
         let products = self.0.iter().zip(ODD).map(|(word, odd)| word.wrapping_mul(odd));
@@ -73,11 +75,20 @@ impl FarmTable {
         Self { keys, index }
     }
 
-    /// The farm of this name.
+    /// The farm whose name is the label of so many octets, in any letter case, that `octets` begin with.
     #[inline]
-    pub fn find(&self, key: &Key) -> Option<usize> {
-        let number = self.index.find(key.hash(), |&number| self.keys[number as usize] == *key)?;
+    pub fn find(&self, octets: &[u8], length: usize) -> Option<usize> {
+        let key = Key::read(octets, length)?;
+        let number = self.index.find(key.hash(), |&number| self.keys[number as usize] == key)?;
         Some(*number as usize)
+    }
+
+    /// The farm that this may be; asks for what [`find`](Self::find) will read of it.
+    #[inline]
+    pub fn guess(&self, octets: &[u8], length: usize) -> Option<usize> {
+        let number = *self.index.find(Key::read(octets, length)?.hash(), |_| true)? as usize;
+        want_at(&self.keys, number);
+        Some(number)
     }
 }
 
@@ -156,7 +167,11 @@ mod tests {
     const LONGEST: &str = "a-name-of-two-and-thirty-octets_";
 
     fn find(table: &FarmTable, label: &[u8], behind: &[u8]) -> Option<usize> {
-        table.find(&Key::read(&[label, behind].concat(), label.len())?)
+        let octets = [label, behind].concat();
+        let found = table.find(&octets, label.len());
+        // What is guessed is so, or nothing is.
+        assert!(found.is_none() || table.guess(&octets, label.len()) == found);
+        found
     }
 
     #[test]
@@ -175,7 +190,7 @@ mod tests {
                 assert_eq!(find(&table, stranger, behind), None, "{stranger:?}");
             }
         }
-        assert_eq!(Key::read(b"one", 5), None, "cut short");
+        assert_eq!(table.find(b"one", 5), None, "cut short");
     }
 
     #[test]
@@ -183,7 +198,10 @@ mod tests {
         let names: Vec<String> = (0..10_000).map(|number| format!("farm_{number}")).collect();
         let table = FarmTable::new(names.iter().map(String::as_str));
         assert!(
-            names.iter().enumerate().all(|(number, name)| find(&table, name.as_bytes(), b"") == Some(number))
+            names
+                .iter()
+                .enumerate()
+                .all(|(number, name)| table.find(name.as_bytes(), name.len()) == Some(number))
         );
     }
 
