@@ -172,9 +172,19 @@ impl Bank {
 
     /// The capacity of a member that drives, in units a second; 0 while nothing is known.
     pub fn rate(&self, member: &Member, pool: &Sums) -> f64 {
-        let shared = shared_rate(pool, self.delay, self.knee, self.gain) * member.weight;
+        self.speed(member, pool).0
+    }
+
+    /// The same, and beside it the capacity with that of a member of weight 1 that is like the rest as 1. It is what members
+    /// are compared by: of those that are alike it is the same to the last bit, whenever they reported.
+    pub fn speed(&self, member: &Member, pool: &Sums) -> (f64, f64) {
+        let one = shared_rate(pool, self.delay, self.knee, self.gain);
+        let shared = one * member.weight;
         if shared <= 0.0 {
-            return 0.0;
+            return (0.0, member.weight);
+        }
+        if self.modes[0] >= 1.0 {
+            return (shared, member.weight);
         }
         let part = |(mode, &likely): (usize, &f64)| {
             // Not worth the work.
@@ -183,17 +193,8 @@ impl Bank {
             }
             likely * rate_in(mode, member, shared, self.delay, self.knee, self.gain)
         };
-        self.modes.iter().enumerate().map(part).sum()
-    }
-
-    /// A member's capacity, with that of a member of weight 1 that is like the rest as 1. It is what members are compared
-    /// by: of those that are alike it is the same to the last bit, whenever they reported.
-    pub fn relative(&self, member: &Member, pool: &Sums) -> f64 {
-        let shared = shared_rate(pool, self.delay, self.knee, self.gain);
-        if self.modes[0] >= 1.0 || shared <= 0.0 {
-            return member.weight;
-        }
-        self.rate(member, pool) / shared
+        let rate: f64 = self.modes.iter().enumerate().map(part).sum();
+        (rate, rate / one)
     }
 
     /// Whether nothing was judged yet.

@@ -42,7 +42,7 @@ impl Learner {
             believed: self.load(index, now),
             arrivals,
             gain: bank.plain_gain(),
-            span: interval.span * bank.relative(member, &self.pool),
+            span: interval.span * bank.speed(member, &self.pool).1,
         };
         if self.crowd.take(&seen) {
             self.drive.free.set(if self.bank.is_late() { 0.0 } else { self.crowd.free() * self.stretch() });
@@ -116,13 +116,19 @@ impl Learner {
         }
         let member = &self.members[index];
         let stretch = self.stretch();
-        let rate = match self.bank.rate(member, &self.pool) {
+        let (rate, relative) = self.bank.speed(member, &self.pool);
+        let rate = match rate {
             0.0 => self.answer_rate * self.drive.gain.get() * member.weight / USUAL_UTILIZATION,
             rate => rate * stretch,
         };
         // Before any capacity is known answers are counted by weight.
-        let relative = self.bank.relative(member, &self.pool);
-        let factor = if rate > 0.0 { relative.powf(-1.0 / STEEPNESS) } else { 1.0 / member.weight };
+        let factor = if rate <= 0.0 {
+            1.0 / member.weight
+        } else if relative == 1.0 {
+            1.0
+        } else {
+            relative.powf(-1.0 / STEEPNESS)
+        };
         let load = (load * stretch, self.drive.knee.get());
         let part = f64::from(member.part);
         self.slab.set(index, rate * part, factor / part, load, answers, now);
