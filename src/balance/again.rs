@@ -18,7 +18,7 @@ use super::algorithm::{MemberId, Pick, Select, Ticket};
 use super::farm::{Ask, Farm};
 use super::moment::Moment;
 use super::note::Note;
-use super::random::{Random, hash_key, mix};
+use super::random::{Random, hash_key, hash_label, mix};
 use super::view::View;
 
 /// How long a first choice is remembered.
@@ -27,7 +27,7 @@ pub const MEMORY: Duration = Duration::from_secs(10);
 const SLOTS: usize = 1 << 18;
 /// Draws that may fall on the first member before everybody is ranked.
 const DRAWS: u64 = 4;
-/// What tells notes of the same labels apart: no family, IPv4, IPv6.
+/// What tells notes of the same labels apart: IPv4, IPv6, no family.
 const FAMILIES: [u64; 3] = [mix(0), mix(1), mix(2)];
 /// What stands in front of labels.
 const PREFIX: &[u8] = b"again.";
@@ -51,9 +51,11 @@ fn follow(slot: &AtomicU64, hash: u64, now: Moment) -> Option<First> {
     Some(First { member: note.member(), is_news: !note.is_followed() && mark() })
 }
 
+type Slots = Box<[AtomicU64; SLOTS]>;
+
 /// The memory.
 pub(super) struct Recent {
-    slots: OnceLock<Box<[AtomicU64]>>,
+    slots: OnceLock<Slots>,
     /// Drawn at the start, so that nobody can make labels that push out each other.
     seed: u64,
 }
@@ -64,37 +66,72 @@ impl Recent {
         Self { slots: OnceLock::new(), seed }
     }
 
+    /// Where what `ask` is answered is noted, and as what.
+    #[inline]
+    fn mark(&self, salt: u64, ask: &Ask<'_>) -> Mark<'_> {
+        let hash = self.hash(salt, ask);
+        Mark { slot: self.slot(hash), hash }
+    }
+
+    #[inline]
     fn slot(&self, hash: u64) -> &AtomicU64 {
-        let slots = self.slots.get_or_init(|| (0..SLOTS).map(|_| AtomicU64::new(0)).collect());
+        let slots = self.slots.get_or_init(empty);
         // The tag is made of the upper bits, the place of the lower ones.
         &slots[hash as usize % SLOTS]
     }
 
-    /// Notes who was given.
-    fn note(&self, hash: u64, member: MemberId, now: Moment) {
-        if let Some(note) = Note::new(hash, member, now) {
-            self.slot(hash).store(note.bits(), Relaxed);
-        }
-    }
-
     /// The hash of labels in one farm (by its [`View::salt`]) and family. `again.` in front of labels, as it is when a
     /// second try failed as well, changes it in a way that needs no copy of them.
+    #[inline]
     fn hash(&self, salt: u64, ask: &Ask<'_>) -> u64 {
-        let (mut labels, mut depth) = (ask.key, u64::from(ask.again));
-        while labels.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX)) {
-            labels = &labels[PREFIX.len()..];
-            depth += 1;
+        let (labels, depth) = match ask.key.get(PREFIX.len() - 1) {
+            // The dot first: it alone tells nearly all other labels.
+            Some(b'.') => without_prefix(ask.key),
+            _ => (ask.key, 0),
+        };
+        let family = FAMILIES[ask.family.map_or(2, |family| family as usize)];
+        let hash = hash_label((self.seed ^ salt).wrapping_add(family), labels);
+        match depth + u64::from(ask.again) {
+            0 => hash,
+            depth => mix(hash ^ depth),
         }
-        let family = ask.family.map_or(0, |family| 1 + family as usize);
-        let seed = (self.seed ^ salt).wrapping_add(FAMILIES[family]);
-        let hash = hash_key(seed, labels);
-        if depth == 0 { hash } else { mix(hash ^ depth) }
     }
 }
 
-/// The hash of labels: see [`Farm::mark`].
+/// Slots that nothing is in.
+#[cold]
+fn empty() -> Slots {
+    let slots: Box<[AtomicU64]> = (0..SLOTS).map(|_| AtomicU64::new(0)).collect();
+    slots.try_into().expect("as many as were made")
+}
+
+/// Labels without the `again.` in front of them, and how many of these there were.
+#[cold]
+fn without_prefix(mut labels: &[u8]) -> (&[u8], u64) {
+    let mut depth = 0;
+    while labels.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX)) {
+        labels = &labels[PREFIX.len()..];
+        depth += 1;
+    }
+    (labels, depth)
+}
+
+/// Where a choice will be noted, and the hash of its labels: see [`Farm::mark`].
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Mark(u64);
+pub(super) struct Mark<'a> {
+    slot: &'a AtomicU64,
+    hash: u64,
+}
+
+impl Mark<'_> {
+    /// Notes who was given.
+    #[inline]
+    fn note(self, member: MemberId, now: Moment) {
+        if let Some(note) = Note::new(self.hash, member, now) {
+            self.slot.store(note.bits(), Relaxed);
+        }
+    }
+}
 
 /// A farm's last choice without labels.
 #[derive(Debug, Default)]
@@ -116,21 +153,21 @@ impl Farm {
     /// By what a choice for `ask` will be remembered, if it has labels. It does not depend on the choice, so whoever
     /// asks for it first works it out while the choice waits for memory.
     #[inline]
-    pub(super) fn mark(&self, view: &View, ask: &Ask<'_>) -> Option<Mark> {
+    pub(super) fn mark(&self, view: &View, ask: &Ask<'_>) -> Option<Mark<'_>> {
         (!ask.key.is_empty()).then(|| {
-            let hash = self.hot.common.recent.hash(view.salt, ask);
+            let mark = self.hot.common.recent.mark(view.salt, ask);
             // The next choice would wait for what is written there.
-            want(self.hot.common.recent.slot(hash));
-            Mark(hash)
+            want(mark.slot);
+            mark
         })
     }
 
     /// Notes a choice that was made for `ask`, by its [mark](Self::mark).
     #[inline]
-    pub(super) fn remember(&self, view: &View, ask: &Ask<'_>, mark: Option<Mark>, member: MemberId) {
+    pub(super) fn remember(&self, view: &View, ask: &Ask<'_>, mark: Option<Mark<'_>>, member: MemberId) {
         self.count_given(view, member, ask.now);
-        if let Some(Mark(hash)) = mark {
-            self.hot.common.recent.note(hash, member, ask.now);
+        if let Some(mark) = mark {
+            mark.note(member, ask.now);
         } else if !ask.again {
             self.hot.last.note(member, ask.now);
         }
@@ -140,9 +177,8 @@ impl Farm {
     pub(super) fn first_choice(&self, view: &View, ask: &Ask<'_>) -> Option<MemberId> {
         let labelled = !ask.key.is_empty();
         let first = if labelled {
-            let recent = &self.hot.common.recent;
-            let hash = recent.hash(view.salt, &Ask { again: false, ..*ask });
-            follow(recent.slot(hash), hash, ask.now)?
+            let first = self.hot.common.recent.mark(view.salt, &Ask { again: false, ..*ask });
+            follow(first.slot, first.hash, ask.now)?
         } else {
             follow(&self.hot.last.0, 0, ask.now)?
         };
@@ -198,14 +234,15 @@ mod tests {
     #[test]
     fn a_first_choice_is_remembered_for_ten_seconds_and_followed_once() {
         let recent = Recent::new(1);
-        let hash = recent.hash(7, &ask("request-1", false));
+        let mark = recent.mark(7, &ask("request-1", false));
+        let hash = mark.hash;
         assert_eq!(find(&recent, hash, at(0)), None);
-        recent.note(hash, MemberId(41), at(0));
+        mark.note(MemberId(41), at(0));
         let first = |is_news| Some(First { member: MemberId(41), is_news });
         assert_eq!(find(&recent, hash, at(9_900)), first(true));
         assert_eq!(find(&recent, hash, at(9_950)), first(false));
         assert_eq!(find(&recent, hash, at(10_100)), None);
-        recent.note(hash, MemberId(0), at(20_000));
+        mark.note(MemberId(0), at(20_000));
         // Another thread that read its clock a little earlier.
         assert_eq!(find(&recent, hash, at(19_999)), Some(First { member: MemberId(0), is_news: true }));
     }

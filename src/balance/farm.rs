@@ -305,7 +305,7 @@ impl Farm {
 
     /// Counts a member as given, and remembers that.
     #[inline(always)]
-    fn note(&self, view: &View, member: MemberId, ask: &Ask<'_>, mark: Option<Mark>) {
+    fn note(&self, view: &View, member: MemberId, ask: &Ask<'_>, mark: Option<Mark<'_>>) {
         view.crew.count(member);
         if let Some(packet) = &ask.packet {
             packet.note(member, ask.now);
