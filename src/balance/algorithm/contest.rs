@@ -1,17 +1,21 @@
 //! Comparing candidates: the least of some, everybody in order. For rules that look at members one by one.
 
+use super::pair::{Pair, lesser};
 use super::*;
 
 /// Most members that a choice compares.
 pub const MOST: usize = 32;
 
-/// Measures that come one after another, at most [`MOST`], and the least of them. No branch depends on a measure.
+/// Measures that come one after another, each at a place below [`PLACES`], and the least of them. No branch depends on a measure.
 pub struct Contest {
     least: f64,
     /// A bit for the place of each measure that is as little as the least.
-    even: u32,
-    place: u32,
+    even: u64,
+    place: usize,
 }
+
+/// Places for measures.
+pub const PLACES: usize = 64;
 
 impl Contest {
     /// Before the first measure.
@@ -20,58 +24,96 @@ impl Contest {
         Self { least: f64::INFINITY, even: 0, place: 0 }
     }
 
+    /// The place of the next measure, which is not before that of the last one.
+    #[inline]
+    pub fn go_to(&mut self, place: usize) {
+        self.place = place;
+    }
+
     /// The next measure.
     #[inline]
     pub fn enter(&mut self, measure: f64) {
         let (less, no_more) = (measure < self.least, measure <= self.least);
-        self.even = self.even & u32::from(less).wrapping_sub(1) | u32::from(no_more) << (self.place % 32);
+        self.even = self.even & u64::from(less).wrapping_sub(1) | u64::from(no_more) << (self.place % PLACES);
         self.least = if less { measure } else { self.least };
         self.place += 1;
     }
 
-    /// The next eight measures at once, of which the first `there` count; none of the others may be less than all of these. Theirs
-    /// is a tree of comparisons and no chain.
-    #[inline(always)]
-    pub fn enter_eight(&mut self, measures: [f64; 8], there: usize) {
-        // This one order of operands is one instruction.
-        let lesser = |one: f64, other: f64| if one < other { one } else { other };
-        let pair = |lane: usize| lesser(measures[lane], measures[lane + 4]);
-        let least = lesser(lesser(pair(0), pair(2)), lesser(pair(1), pair(3)));
-        let as_little = |even, lane: usize| even | u32::from(measures[lane] <= least) << lane;
-        let even = (0..8).fold(0, as_little) & ((1 << there) - 1);
-        if even == 0 {
-            return self.enter_with_care(&measures[..there]);
-        }
-        let even = even << (self.place % 32);
-        let kept = if least <= self.least { even } else { 0 };
-        self.even = if least < self.least { kept } else { self.even | kept };
-        self.least = lesser(least, self.least);
-        self.place += there as u32;
-    }
-
-    /// The next measures, of which some are no numbers.
-    #[cold]
-    fn enter_with_care(&mut self, measures: &[f64]) {
-        measures.iter().for_each(|&measure| self.enter(measure));
-    }
-
-    /// The least measure; infinite if there was none.
-    #[inline]
-    pub fn least(&self) -> f64 {
-        self.least
-    }
-
-    /// The place of the least measure; of equal ones each with the same chance, for one random number. `None` if there was
+    /// Who has the least measure; of equal ones each with the same chance, for one random number. `None` if there was
     /// no measure, or none that is a number.
     #[inline]
-    pub fn winner(self, random: &mut dyn Random) -> Option<usize> {
-        let mut even = self.even;
-        if even & even.wrapping_sub(1) != 0 {
-            for _ in 0..random.below(even.count_ones() as usize) {
-                even &= even - 1;
-            }
+    pub fn winner(self, random: &mut dyn Random) -> Option<Winner> {
+        let place = one_of(self.even, random)?;
+        Some(Winner { place, least: self.least, even: self.even.count_ones() as usize })
+    }
+}
+
+/// Who won.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Winner {
+    /// Where.
+    pub place: usize,
+    /// What it measures.
+    pub least: f64,
+    /// How many measure as little.
+    pub even: usize,
+}
+
+/// One of the bits that are set, each with the same chance.
+#[inline]
+fn one_of(mut bits: u64, random: &mut dyn Random) -> Option<usize> {
+    if bits & bits.wrapping_sub(1) != 0 {
+        for _ in 0..random.below(bits.count_ones() as usize) {
+            bits &= bits - 1;
         }
-        (even != 0).then(|| even.trailing_zeros() as usize)
+    }
+    (bits != 0).then(|| bits.trailing_zeros() as usize)
+}
+
+/// The same of measures that come in pairs, below [`PLACES`] in all: where they are worked out side by side.
+pub struct PairContest {
+    least: Pair,
+    /// Of each side, a bit for every pair in which it is as little as the side's least.
+    even: Pair,
+}
+
+const PAIRS: usize = PLACES / 2;
+
+/// A bit for each pair, on both sides.
+static BITS: [Pair; PAIRS] = {
+    let mut bits = [Pair::new([0.0; 2]); PAIRS];
+    let mut pair = 0;
+    while pair < PAIRS {
+        bits[pair] = Pair::new([f64::from_bits(1 << pair); 2]);
+        pair += 1;
+    }
+    bits
+};
+
+impl PairContest {
+    /// Before the first measures.
+    #[inline]
+    pub fn new() -> Self {
+        Self { least: Pair::splat(f64::INFINITY), even: Pair::splat(0.0) }
+    }
+
+    /// Takes the measures that are at twice the place `pair` and next to it. One that is not a number is none.
+    #[inline(always)]
+    pub fn enter(&mut self, pair: usize, measures: Pair) {
+        let (less, no_more) = (measures.simd_lt(self.least), measures.simd_le(self.least));
+        self.even = !less & self.even | no_more & BITS[pair % PAIRS];
+        self.least = lesser(measures, self.least);
+    }
+
+    /// As [`Contest::winner`].
+    #[inline]
+    pub fn winner(self, random: &mut dyn Random) -> Option<Winner> {
+        let ([one, other], [ones, others]) = (self.least.to_array(), self.even.to_array().map(f64::to_bits));
+        let least = if one < other { one } else { other };
+        let (left, right) = (if one <= other { ones } else { 0 }, if other <= one { others } else { 0 });
+        let even = left | right << PAIRS;
+        let bit = one_of(even, random)?;
+        Some(Winner { place: bit % PAIRS * 2 + bit / PAIRS, least, even: even.count_ones() as usize })
     }
 }
 
@@ -104,35 +146,46 @@ mod tests {
     use super::super::super::random::SplitMix;
     use super::*;
 
+    /// Where the least is, by a contest of single ones and by one of pairs, which agree but on whom chance takes of equal ones.
     fn least(measures: &[f64], random: &mut SplitMix) -> Option<usize> {
-        let mut contest = Contest::new();
-        measures.iter().for_each(|&measure| contest.enter(measure));
-        contest.winner(random)
+        let mut single = Contest::new();
+        measures.iter().for_each(|&measure| single.enter(measure));
+        let mut paired = PairContest::new();
+        for (pair, measures) in measures.chunks(2).enumerate() {
+            paired.enter(pair, Pair::new([measures[0], *measures.get(1).unwrap_or(&f64::NAN)]));
+        }
+        let (single, paired) = (single.winner(random), paired.winner(random));
+        assert_eq!(single.is_some(), paired.is_some());
+        let even = |least: f64| measures.iter().filter(|&&measure| measure == least).count();
+        for Winner { place, least, even: count } in single.iter().chain(&paired) {
+            assert_eq!((*least, *count), (measures[*place], even(*least)));
+        }
+        assert_eq!(single.map(|one| one.least), paired.map(|one| one.least));
+        if random.below(2) == 0 { single } else { paired }.map(|winner| winner.place)
     }
 
     #[test]
-    fn eight_at_once_are_as_eight_one_by_one() {
+    fn what_is_no_number_wins_nothing_and_does_not_keep_others_from_it() {
         let mut random = SplitMix::new(2);
-        let some = [1.0, 2.0, 2.0, 3.0, f64::INFINITY];
-        for _ in 0..100_000 {
-            let (mut single, mut together) = (Contest::new(), Contest::new());
-            for there in [8, 8, random.below(8) + 1] {
-                let mut measures: [f64; 8] = std::array::from_fn(|_| some[random.below(some.len())]);
-                let first = measures[0];
-                measures[there..].fill(if random.below(2) == 0 { first } else { f64::INFINITY });
-                measures[..there].iter().for_each(|&measure| single.enter(measure));
-                together.enter_eight(measures, there);
-                assert_eq!((single.even, single.place), (together.even, together.place), "{measures:?}");
-                assert_eq!(single.least(), together.least());
+        for count in 1..=9 {
+            for place in 0..count {
+                for other in [f64::NAN, f64::INFINITY, 2.0] {
+                    let mut measures = vec![other; count];
+                    measures[place] = 1.0;
+                    assert_eq!(least(&measures, &mut random), Some(place), "{measures:?}");
+                }
             }
         }
-        // What is no number wins nothing, and does not keep others from it.
-        for place in 0..8 {
-            let measures = std::array::from_fn(|lane| if lane == place { 1.0 } else { f64::NAN });
-            let mut contest = Contest::new();
-            contest.enter_eight(measures, 8);
-            assert_eq!(contest.winner(&mut random), Some(place));
+    }
+
+    #[test]
+    fn places_may_be_left_out() {
+        let mut contest = Contest::new();
+        for (place, measure) in [(1, 4.0), (9, 2.0), (61, 3.0), (63, 2.5)] {
+            contest.go_to(place);
+            contest.enter(measure);
         }
+        assert_eq!(contest.winner(&mut SplitMix::new(1)), Some(Winner { place: 9, least: 2.0, even: 1 }));
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! ([`panel`]; Prequal keeps a pool of 16). The quantile is worked out again each time that an eighth of the members has reported. Not when:
 //! reports are older than some service times: Prequal throws probes away after a second.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use super::super::ahead::want;
 use super::super::board::{LANES, Own};
@@ -35,7 +35,9 @@ struct HotCold {
     answer_load: f64,
     live: Live<Arc<Own>>,
     limit: Arc<AtomicF64>,
-    /// Reports since the quantile was worked out.
+    /// Whether everybody who can be chosen has told a latency; a choice then need not ask who.
+    all_told: Arc<AtomicBool>,
+    /// Reports since both were worked out.
     reports: AtomicUsize,
 }
 
@@ -45,12 +47,14 @@ impl HotCold {
             answer_load: params.answer_load.unwrap_or(1.0),
             live: Live::default(),
             limit: Arc::new(AtomicF64::new(f64::INFINITY)),
+            all_told: Arc::default(),
             reports: AtomicUsize::new(0),
         }
     }
 
-    /// By the loads that were reported, of those who can be chosen.
-    fn settle_limit(&self, panel: &Panel<Arc<Own>>) {
+    /// By what was reported, of those who can be chosen.
+    fn settle(&self, panel: &Panel<Arc<Own>>) {
+        self.all_told.store((0..panel.len()).all(|index| !latency(&panel.lane(index)).is_nan()), Relaxed);
         let in_flight = |index: usize| panel.reported(index) * panel.inverse(index);
         let mut in_flight: Vec<f64> =
             (0..panel.len()).map(in_flight).filter(|value| value.is_finite()).collect();
@@ -65,10 +69,13 @@ impl HotCold {
 
 impl Algorithm for HotCold {
     fn prepare(&self, candidates: &[Candidate]) -> Box<dyn Select> {
+        // A newcomer may have told nothing.
+        self.all_told.store(false, Relaxed);
         Box::new(Prepared {
             panel: self.live.enter(Panel::new(candidates, LANES, own)),
             answer_load: self.answer_load,
             limit: Arc::clone(&self.limit),
+            all_told: Arc::clone(&self.all_told),
         })
     }
 
@@ -76,20 +83,18 @@ impl Algorithm for HotCold {
         let get = |name: &str| report.statistics.get(name);
         let by_little = || Some(get("r")? / get("q").filter(|rate| *rate > 0.0)?);
         let latency = get("latency").or_else(by_little).filter(|latency| latency.is_finite());
+        if latency.is_none() {
+            self.all_told.store(false, Relaxed);
+        }
         let board = report.board;
-        latency_at(board.chunk().own(), board.place()).set(latency.unwrap_or(f64::NAN));
+        board.chunk().own().line(board.place()).figures[board.place() % LANES]
+            .set(latency.unwrap_or(f64::NAN));
         let reports = self.reports.fetch_add(1, Relaxed);
         if let Some(panel) = self.live.largest().filter(|panel| reports >= panel.len() / 8) {
             self.reports.store(0, Relaxed);
-            self.settle_limit(&panel);
+            self.settle(&panel);
         }
     }
-}
-
-/// What the member told of its latency; NaN if it never told any.
-#[inline]
-fn latency_at(own: &Own, place: usize) -> &AtomicF64 {
-    &own.line(place).figures[place % LANES]
 }
 
 /// Asks for a place's latency and its neighbours'.
@@ -102,38 +107,60 @@ struct Prepared {
     panel: Arc<Panel<Arc<Own>>>,
     answer_load: f64,
     limit: Arc<AtomicF64>,
+    all_told: Arc<AtomicBool>,
 }
 
-/// What a hot one's measure begins at, so that it comes after every cold one.
+/// What a member told of its latency; not a number if it never told any.
+#[inline(always)]
+fn latency(lane: &Lane<'_, Arc<Own>>) -> f64 {
+    lane.own.figures[lane.place()].get()
+}
+
+/// What is in flight beyond the limit counts so much that every hot one comes after every cold one.
 const HOT: f64 = 1e100;
 
-/// Cold ones by latency, then hot ones by what they have in flight.
-#[inline]
+/// Cold ones by latency (not a number where none was told), then hot ones by what they have in flight.
+#[inline(always)]
 fn measure(in_flight: f64, latency: f64, limit: f64) -> f64 {
-    let cold = if latency.is_nan() { in_flight } else { latency };
-    // Times, not plus: beside so great a number what is added is lost.
-    let hot = HOT * in_flight + HOT * (1.0 - limit);
-    if in_flight > limit { hot } else { cold }
+    beyond(in_flight, limit) + if latency.is_nan() { in_flight } else { latency }
 }
 
-impl Select for Prepared {
-    fn select(&self, _: &Pick<'_>, random: &mut dyn Random) -> Option<MemberId> {
-        let (panel, limit) = (&*self.panel, self.limit.get());
-        let measure = |lane: &Lane<'_, Arc<Own>>| {
-            let in_flight = (lane.load() + lane.given() * self.answer_load) * lane.inverse;
-            measure(in_flight, latency_at(lane.own, lane.place()).get(), limit)
-        };
+/// Nothing for a cold one; for hot ones what decides, for beside it what is added is lost.
+#[inline(always)]
+fn beyond(in_flight: f64, limit: f64) -> f64 {
+    let over = in_flight - limit;
+    HOT * if over > 0.0 { over } else { 0.0 }
+}
+
+impl Prepared {
+    #[inline(always)]
+    fn choose(
+        &self,
+        measure: impl Fn(&Lane<'_, Arc<Own>>) -> f64,
+        random: &mut dyn Random,
+    ) -> Option<MemberId> {
+        let panel = &*self.panel;
         let mut sample = panel.sample(random);
         let mut looks = LOOK_AT_ALL;
         loop {
-            let (best, _) = panel.least(&mut sample, measure, random)?;
+            let (best, _) = panel.least::<true>(&mut sample, &measure, random)?;
             // Answers that others gave only make a measure greater: it is enough to look for them at the best one.
-            if looks == 0 || !panel.catch_up(best) {
-                panel.give(best);
+            if panel.give(best, looks > 0) {
                 return Some(panel.id(best.index));
             }
             looks -= 1;
         }
+    }
+}
+
+impl Select for Prepared {
+    fn select(&self, _: &Pick<'_>, random: &mut dyn Random) -> Option<MemberId> {
+        let (limit, answer_load) = (self.limit.get(), self.answer_load);
+        let in_flight = |lane: &Lane<'_, _>| (lane.load + lane.given() * answer_load) * lane.inverse;
+        if self.all_told.load(Relaxed) {
+            return self.choose(|lane| beyond(in_flight(lane), limit) + latency(lane), random);
+        }
+        self.choose(|lane| measure(in_flight(lane), latency(lane), limit), random)
     }
 
     fn rank(&self, _: &Pick<'_>, random: &mut dyn Random, order: &mut Vec<MemberId>) {
@@ -142,7 +169,7 @@ impl Select for Prepared {
             let lane = panel.lane(index);
             let given = panel.handed_out(index) as f64 * self.answer_load;
             let in_flight = (panel.load(index) + given) * lane.inverse;
-            (measure(in_flight, latency_at(lane.own, lane.place()).get(), limit), panel.id(index))
+            (measure(in_flight, latency(&lane), limit), panel.id(index))
         };
         let measured: Vec<(f64, MemberId)> = (0..panel.len()).map(measured).collect();
         contest::rank(&measured, |one| *one, random, order);

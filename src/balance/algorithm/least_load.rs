@@ -55,9 +55,9 @@ impl Contenders {
     }
 
     /// (load + answers since × `answer_load`) / weight
-    #[inline]
+    #[inline(always)]
     pub fn measure(&self, lane: &Lane<'_, ()>) -> f64 {
-        (lane.load() + lane.given() * self.answer_load) * lane.inverse
+        (lane.load + lane.given() * self.answer_load) * lane.inverse
     }
 
     /// Best first by measure, with all that others gave, ties at random.
@@ -92,10 +92,9 @@ impl Select for Prepared {
         let mut sample = contenders.sample(random);
         let mut looks = LOOK_AT_ALL;
         loop {
-            let (best, _) = contenders.least(&mut sample, |lane| contenders.measure(lane), random)?;
+            let (best, _) = contenders.least::<true>(&mut sample, |lane| contenders.measure(lane), random)?;
             // Answers that others gave only make a measure greater: it is enough to look for them at the best one.
-            if looks == 0 || !contenders.catch_up(best) {
-                contenders.give(best);
+            if contenders.give(best, looks > 0) {
                 return Some(contenders.id(best.index));
             }
             looks -= 1;

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError, Weak};
 
-use super::panel::Panel;
+use super::panel::{Beside, Panel};
 use super::*;
 
 /// The panels in use of one rule, for what is worked out over all members.
@@ -14,7 +14,7 @@ impl<O> Default for Live<O> {
     }
 }
 
-impl<O> Live<O> {
+impl<O: Beside> Live<O> {
     /// A panel is in use from now on, as long as anybody holds it. Takes a lock, under the engine's.
     pub fn enter(&self, panel: Panel<O>) -> Arc<Panel<O>> {
         let panel = Arc::new(panel);

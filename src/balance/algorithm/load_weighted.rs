@@ -9,7 +9,7 @@
 //! after it is empty, and `adaptive` knows better.
 
 use super::super::ahead::want;
-use super::super::board::{LANES, Own};
+use super::super::board::Own;
 use super::super::gauge::AtomicF64;
 use super::panel::{Lane, Panel, own};
 use super::turns::{self, VirtualClock};
@@ -45,9 +45,9 @@ impl Algorithm for LoadWeighted {
 type Kept = Arc<Own>;
 
 /// When the member had its last turn.
-#[inline]
+#[inline(always)]
 fn turn<'a>(lane: &Lane<'a, Kept>) -> &'a AtomicF64 {
-    &lane.own.line(lane.place()).turns[lane.place() % LANES]
+    &lane.own.turns[lane.place()]
 }
 
 /// Asks for a place's turn and its neighbours'.
@@ -57,15 +57,15 @@ fn want_own(own: &Kept, place: usize) {
 }
 
 /// One over the weight that a load gives; `inverse`: one over the configured one.
-#[inline]
+#[inline(always)]
 fn cost(load: f64, inverse: f64) -> f64 {
     (1.0 + load.clamp(0.0, MOST)) * inverse
 }
 
 /// When the member is due.
-#[inline]
+#[inline(always)]
 fn due(lane: &Lane<'_, Kept>) -> f64 {
-    turns::due(turn(lane), cost(lane.load(), lane.inverse))
+    turns::due(turn(lane), cost(lane.load, lane.inverse))
 }
 
 struct Prepared {
@@ -76,9 +76,9 @@ struct Prepared {
 impl Select for Prepared {
     fn select(&self, _: &Pick<'_>, random: &mut dyn Random) -> Option<MemberId> {
         let mut sample = self.panel.sample(random);
-        let (next, due) = self.panel.least(&mut sample, due, random)?;
-        let lane = self.panel.lane_of(next);
-        self.clock.take(turn(&lane), due);
+        let (next, due) = self.panel.least::<true>(&mut sample, due, random)?;
+        let (own, place) = self.panel.own(next);
+        self.clock.take(&own.turns[place], due);
         Some(self.panel.id(next.index))
     }
 

@@ -17,6 +17,7 @@ mod interpreted;
 mod least_load;
 mod live;
 mod load_weighted;
+mod pair;
 mod panel;
 mod random;
 mod round_robin;

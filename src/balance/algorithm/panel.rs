@@ -10,13 +10,14 @@
 //! lately: two lines instead of sixteen.
 
 mod ahead;
+mod compare;
 mod draw;
 
-use self::draw::{Draw, Sample};
-use super::super::board::{Board, LANES, Line, Own};
+use self::draw::Draw;
+use super::super::board::{Board, LANES, Line, Own, OwnLine};
 use super::super::gauge::{Pool, Tallies};
 use super::super::slot::CHUNK;
-use super::contest::Contest;
+use super::contest;
 use super::sample::Alias;
 use super::*;
 use smallvec::{Array, SmallVec};
@@ -70,7 +71,34 @@ pub struct Found {
     tally: At,
 }
 
-/// All candidates of a farm, in the order of need. `O` is what a rule finds beside a board: `()`, or what it keeps [of its own](Own).
+/// What a rule finds beside a board: nothing, or what it keeps [of its own](Own).
+pub trait Beside: Clone {
+    /// What belongs to a line of the board.
+    type Line;
+
+    /// What belongs to the line of a place.
+    fn line(&self, place: usize) -> &Self::Line;
+}
+
+impl Beside for () {
+    type Line = ();
+
+    #[inline]
+    fn line(&self, _: usize) -> &() {
+        self
+    }
+}
+
+impl Beside for Arc<Own> {
+    type Line = OwnLine;
+
+    #[inline]
+    fn line(&self, place: usize) -> &OwnLine {
+        Own::line(self, place)
+    }
+}
+
+/// All candidates of a farm, in the order of need. `O` is what a rule finds beside a board.
 ///
 /// Of a farm of ten, all of it lies here and not behind pointers: on two lines of the cache, if it begins on one.
 #[repr(C)]
@@ -97,33 +125,28 @@ struct Uneven {
 }
 
 /// What a measure may look at of one candidate.
-pub struct Lane<'a, O> {
+pub struct Lane<'a, O: Beside> {
     line: &'a Line,
     place: usize,
-    pool: &'a Pool,
-    /// What the rule finds beside the board.
-    pub own: &'a O,
+    /// The load that counts; 0 for a rule that does not see it.
+    pub load: f64,
+    /// What the rule finds beside the line.
+    pub own: &'a O::Line,
     /// One over its weight.
     pub inverse: f64,
 }
 
-impl<O> Lane<'_, O> {
-    /// The load that counts.
-    #[inline]
-    pub fn load(&self) -> f64 {
-        self.pool.load(self.line.load(self.place))
-    }
-
+impl<O: Beside> Lane<'_, O> {
     /// Answers handed out since the report.
-    #[inline]
+    #[inline(always)]
     pub fn given(&self) -> f64 {
         f64::from(self.line.given(self.place))
     }
 
-    /// Its place in [`Own`].
-    #[inline]
+    /// Its place on the line.
+    #[inline(always)]
     pub fn place(&self) -> usize {
-        self.place
+        self.place % LANES
     }
 }
 
@@ -143,7 +166,7 @@ pub fn number<A: Array<Item: Clone>>(
     )
 }
 
-impl<O: Clone> Panel<O> {
+impl<O: Beside> Panel<O> {
     /// Of candidates in their order; `own` finds what the rule keeps beside a board. `run`: members of a stretch of a large
     /// farm at most, a divisor of [`LANES`]; a choice looks at two such runs.
     pub fn new(candidates: &[Candidate], run: usize, own: impl Fn(&Board) -> O) -> Self {
@@ -198,7 +221,7 @@ impl<O: Clone> Panel<O> {
     }
 }
 
-impl<O> Panel<O> {
+impl<O: Beside> Panel<O> {
     /// How many candidates there are.
     pub fn len(&self) -> usize {
         self.stretches.last().map_or(0, |last| (last.first + last.length) as usize)
@@ -257,8 +280,9 @@ impl<O> Panel<O> {
     #[inline]
     pub fn lane_of(&self, found: Found) -> Lane<'_, O> {
         let (board, own) = &self.boards[found.at.chunk()];
-        let (line, place) = (board.line(found.at.place()), found.at.place());
-        Lane { line, place, pool: &self.pool, own, inverse: self.inverse(found.index) }
+        let place = found.at.place();
+        let (line, own) = (board.line(place), own.line(place));
+        Lane { line, place, load: self.pool.load(line.load(place)), own, inverse: self.inverse(found.index) }
     }
 
     /// The reported load, to the last digit; NaN or infinite if there is none.
@@ -283,48 +307,23 @@ impl<O> Panel<O> {
         self.tallies[found.tally.chunk()].answers(found.tally.place())
     }
 
-    /// See [`Board::catch_up`].
-    #[inline]
-    pub fn catch_up(&self, found: Found) -> bool {
-        self.boards[found.at.chunk()].0.catch_up(found.at.place(), self.tally(found))
+    /// Gives one that was found an answer, which is about to be counted in the tally. With `look_again` it does not if others
+    /// gave it some that were not seen: these are now, and it must be compared anew. Gives whether it did.
+    #[inline(always)]
+    pub fn give(&self, found: Found, look_again: bool) -> bool {
+        let (board, _) = &self.boards[found.at.chunk()];
+        let is_due = !(board.catch_up(found.at.place(), self.tally(found)) && look_again);
+        if is_due {
+            board.give(found.at.place());
+        }
+        is_due
     }
 
-    /// See [`Board::give`].
+    /// What a rule keeps of one that was found, and its place on that line.
     #[inline]
-    pub fn give(&self, found: Found) {
-        self.boards[found.at.chunk()].0.give(found.at.place());
-    }
-
-    /// The candidate of least measure among those of a sample, and that measure; of equal ones each with the same chance.
-    #[inline]
-    pub fn least(
-        &self,
-        sample: &mut Sample,
-        measure: impl Fn(&Lane<'_, O>) -> f64,
-        random: &mut dyn Random,
-    ) -> Option<(Found, f64)> {
-        let mut contest = Contest::new();
-        if self.draw.is_none() {
-            self.stretches.iter().for_each(|stretch| self.look(stretch, &mut contest, &measure));
-            let (least, place) = (contest.least(), contest.winner(random)?);
-            // The last stretch that begins no later. Counted, for where the winner is cannot be foretold.
-            let begun = |stretch: &Stretch| usize::from(stretch.first as usize <= place);
-            let begun: usize = self.stretches.iter().map(begun).sum();
-            let stretch = &self.stretches[begun - 1];
-            return Some((self.found(stretch, place - stretch.first as usize), least));
-        }
-        let drawn = &sample.drawn[..sample.count];
-        drawn.iter().for_each(|&drawn| self.look(&self.stretches[drawn as usize], &mut contest, &measure));
-        let (least, place) = (contest.least(), contest.winner(&mut sample.rest)?);
-        // Counted, for the same reason.
-        let (mut which, mut begin, mut end) = (0, 0, 0);
-        for &drawn in drawn {
-            let is_there = end <= place;
-            which = if is_there { drawn } else { which };
-            begin = if is_there { end } else { begin };
-            end += self.stretches[drawn as usize].length as usize;
-        }
-        Some((self.found(&self.stretches[which as usize], place - begin), least))
+    pub fn own(&self, found: Found) -> (&O::Line, usize) {
+        let (_, own) = &self.boards[found.at.chunk()];
+        (own.line(found.at.place()), found.at.place() % LANES)
     }
 
     #[inline]
@@ -333,24 +332,6 @@ impl<O> Panel<O> {
         let own = self.uneven.as_ref().and_then(|uneven| uneven.tally_of.get(index));
         let tally = own.copied().unwrap_or_else(|| stretch.tally.plus(place));
         Found { index, at: stretch.at.plus(place), tally }
-    }
-
-    #[inline(always)]
-    fn look(&self, stretch: &Stretch, contest: &mut Contest, measure: &impl Fn(&Lane<'_, O>) -> f64) {
-        let (board, own) = &self.boards[stretch.at.chunk()];
-        let (line, place) = (board.line(stretch.at.place()), stretch.at.place());
-        let lane = |place, inverse| Lane { line, place, pool: &self.pool, own, inverse };
-        let (first, length) = (stretch.first as usize, stretch.length as usize);
-        match self.uneven.as_ref().and_then(|uneven| uneven.inverses.get(first..first + length)) {
-            None => {
-                (place..place + length).for_each(|place| contest.enter(measure(&lane(place, self.inverse))))
-            }
-            Some(inverses) => {
-                for (more, &inverse) in inverses.iter().enumerate() {
-                    contest.enter(measure(&lane(place + more, inverse)));
-                }
-            }
-        }
     }
 }
 
@@ -394,9 +375,9 @@ mod tests {
         }
         let panel = Panel::new(&candidates, LANES, nothing);
         for (number, candidate) in candidates.iter().enumerate() {
-            assert_eq!(panel.catch_up(panel.find(number)), number > 0);
+            assert_eq!(panel.give(panel.find(number), true), number == 0);
             let lane = panel.lane(number);
-            assert_eq!((lane.load(), panel.load(number)), (candidate.gauge.load(), candidate.gauge.load()));
+            assert_eq!((lane.load, panel.load(number)), (candidate.gauge.load(), candidate.gauge.load()));
             assert_eq!((panel.handed_out(number), panel.id(number)), (number as u64, candidate.id));
             assert_eq!(candidate.gauge.handed_out(), number as u64);
         }
@@ -413,7 +394,8 @@ mod tests {
                     candidates.iter().for_each(|one| one.gauge.report(1.0));
                     best.gauge.report(0.5);
                     let mut sample = panel.sample(&mut random);
-                    let least = panel.least(&mut sample, |lane| lane.load() * lane.inverse, &mut random);
+                    let least =
+                        panel.least::<true>(&mut sample, |lane| lane.load * lane.inverse, &mut random);
                     let found = least.map(|(found, _)| (found.index, panel.id(found.index)));
                     assert_eq!(found, Some((index, best.id)), "{count} without each {gap}th");
                 }
@@ -429,8 +411,8 @@ mod tests {
         let mut random = SplitMix::new(1);
         for _ in 0..50_000 {
             let mut sample = panel.sample(&mut random);
-            let (found, _) = panel.least(&mut sample, |lane| lane.given(), &mut random).unwrap();
-            panel.give(found);
+            let (found, _) = panel.least::<false>(&mut sample, |lane| lane.given(), &mut random).unwrap();
+            panel.give(found, false);
             tallies[found.index].count();
         }
         // 50 are due; eight or sixteen that are drawn one by one leave everybody at 49 to 51 as well.
@@ -473,7 +455,8 @@ mod tests {
             for _ in 0..20_000 {
                 let mut sample = panel.sample(&mut random);
                 // All measure the same.
-                seen.extend(panel.least(&mut sample, |_| 1.0, &mut random).map(|(found, _)| found.index));
+                let least = panel.least::<false>(&mut sample, |_| 1.0, &mut random);
+                seen.extend(least.map(|(found, _)| found.index));
             }
             assert_eq!(seen.len(), candidates.len());
             let inverse = |index: usize| panel.lane(index).inverse;

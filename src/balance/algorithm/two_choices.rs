@@ -60,11 +60,10 @@ impl Select for Prepared {
             second = other.unwrap_or((first + 1) % self.contenders.len());
         }
         let mut best = self.contenders.find(self.better(first, second));
-        if self.contenders.catch_up(best) {
+        if !self.contenders.give(best, true) {
             best = self.contenders.find(self.better(first, second));
-            self.contenders.catch_up(best);
+            self.contenders.give(best, false);
         }
-        self.contenders.give(best);
         Some(self.contenders.id(best.index))
     }
 

@@ -58,14 +58,14 @@ impl<'a> Row<'a> {
         Self { line: own.line(place), lane: place % LANES }
     }
 
-    #[inline]
+    #[inline(always)]
     fn turn(&self) -> &'a AtomicF64 {
         &self.line.turns[self.lane]
     }
 
     /// One over the weight in force, as a multiple of the `average`; `inverse`: one over the configured weight. Without a
     /// branch: who has a weight cannot be foretold.
-    #[inline]
+    #[inline(always)]
     fn cost(&self, now: Moment, average: f64, inverse: f64) -> f64 {
         let (from, until) =
             (self.line.from[self.lane].load(Relaxed), self.line.until[self.lane].load(Relaxed));
@@ -75,7 +75,7 @@ impl<'a> Row<'a> {
     }
 
     /// The same while it has a weight in force.
-    #[inline]
+    #[inline(always)]
     fn calm_cost(&self, average: f64, inverse: f64) -> f64 {
         cost_of(average * self.line.figures[self.lane].get(), inverse)
     }
@@ -105,7 +105,7 @@ impl<'a> Row<'a> {
 }
 
 /// One over a weight, as a part of the average, within its bounds.
-#[inline]
+#[inline(always)]
 fn cost_of(part: f64, inverse: f64) -> f64 {
     part.clamp(1.0 / MOST_APART, MOST_APART) * inverse
 }
@@ -154,9 +154,9 @@ fn want_own(own: &Arc<Own>, place: usize) {
     want(&line.until);
 }
 
-#[inline]
+#[inline(always)]
 fn row<'a>(lane: &Lane<'a, Arc<Own>>) -> Row<'a> {
-    Row::of(lane.own, lane.place())
+    Row { line: lane.own, lane: lane.place() }
 }
 
 impl Algorithm for Utilization {
@@ -210,10 +210,13 @@ impl Prepared {
         random: &mut dyn Random,
     ) -> Option<MemberId> {
         let mut sample = self.panel.sample(random);
-        let (next, due) =
-            self.panel.least(&mut sample, |lane| turns::due(row(lane).turn(), cost(lane)), random)?;
-        let lane = self.panel.lane_of(next);
-        self.clock.take(row(&lane).turn(), due);
+        let (next, due) = self.panel.least::<false>(
+            &mut sample,
+            |lane| turns::due(row(lane).turn(), cost(lane)),
+            random,
+        )?;
+        let (own, place) = self.panel.own(next);
+        self.clock.take(&own.turns[place], due);
         self.latest.store(now.nanos(), Relaxed);
         Some(self.panel.id(next.index))
     }

@@ -20,6 +20,7 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | [`virtual_queue`] | q between reports: what choices read and move |
+//! | [`curve`] | what its numbers mean |
 //! | [`present`] | the loads of a small farm at one moment |
 //! | [`learner`] | what happens when a report comes |
 //! | [`bank`] | the hypotheses |
@@ -54,6 +55,7 @@
 mod bank;
 mod capacity;
 mod crowd;
+mod curve;
 mod delay;
 mod fluid;
 mod gain;
@@ -72,12 +74,14 @@ use std::array::from_fn;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use self::curve::loads_of_eight;
 use self::learner::Learner;
-use self::virtual_queue::{Drive, EIGHT, Queue, Slab, Terms};
+use self::virtual_queue::{Drive, EIGHT, Queue, Slab, Terms, Two};
 use super::super::ahead::{want, want_all};
 use super::super::random::SplitMix;
-use super::contest::{self, Contest};
+use super::contest::{self, PairContest, Winner};
 use super::counts::Counts;
+use super::pair::Pair;
 use super::panel::LOOK_AT_ALL;
 use super::round_robin::RoundRobin;
 use super::sample::Alias;
@@ -156,6 +160,9 @@ impl Places {
     }
 }
 
+/// Pairs in a group.
+const PAIRS: usize = EIGHT / 2;
+
 /// In the order of need: what a choice in a small farm reads is the first two lines of the cache.
 #[repr(C, align(64))]
 struct Prepared {
@@ -189,36 +196,63 @@ impl Prepared {
         self.slab.queue(self.places.get(index))
     }
 
-    /// Compares a group of candidates by what `measure` says of a place.
+    /// Compares a group of candidates as the `row`-th one. `read` tells something of two queues, and `loads` what loads that means.
     #[inline(always)]
-    fn look(&self, group: usize, contest: &mut Contest, measure: impl Fn(usize) -> f64) {
-        let there = self.size(group);
-        let measures = match self.places.0.get(group) {
-            Some(places) => from_fn(|lane| measure(places[lane] as usize)),
-            None => from_fn(|lane| measure(group * EIGHT + lane)),
+    fn look(
+        &self,
+        group: usize,
+        row: usize,
+        contest: &mut PairContest,
+        terms: &Terms,
+        (read, loads): (&impl Fn(Two<'_>) -> Pair, &impl Fn([Pair; PAIRS]) -> [Pair; PAIRS]),
+    ) {
+        let (there, places) = (self.size(group), self.places.0.get(group));
+        if places.is_none() && there == EIGHT {
+            let queues = self.slab.group(group);
+            let both = |pair: usize| Two::of(queues, group, pair);
+            let loads = loads(from_fn(|pair| read(both(pair))));
+            (0..PAIRS)
+                .for_each(|pair| contest.enter(row * PAIRS + pair, both(pair).measure(loads[pair], terms)));
+            return;
+        }
+        let both = |pair: usize| match places {
+            Some(places) => {
+                let at = |place: u32| (place as usize / EIGHT, place as usize % EIGHT);
+                self.slab.two([at(places[2 * pair]), at(places[2 * pair + 1])])
+            }
+            None => Two::of(self.slab.group(group), group, pair),
         };
-        contest.enter_eight(measures, there);
+        let pairs = there.div_ceil(2).min(PAIRS);
+        let loads = loads(from_fn(|pair| if pair < pairs { read(both(pair)) } else { Pair::splat(0.0) }));
+        for (pair, &loads) in loads.iter().enumerate().take(pairs) {
+            let measures = both(pair).measure(loads, terms);
+            // What fills the last group up is nobody.
+            let whole = 2 * pair + 1 < there;
+            let measures = if whole { measures } else { Pair::new([measures.to_array()[0], f64::NAN]) };
+            contest.enter(row * PAIRS + pair, measures);
+        }
     }
 
-    /// The least of some groups by what `measure` says of a place; `index` tells who it is, by its place among those that are
-    /// compared, and `answer` takes in answers of a place that measures so much. Answers that others
-    /// gave count: but they only make a member's measure greater, so it is enough to look for them at the least one, and to
-    /// compare anew if there are some.
+    /// The least of some groups by what [`look`](Self::look) asks for; `answer` takes in answers of a place
+    /// that measures so much. Answers that others gave count: but they only make a member's measure greater, so it is enough to
+    /// look for them at the least one, and to compare anew if there are some.
     #[inline(always)]
     fn least(
         &self,
         groups: &[usize],
-        index: impl Fn(usize) -> usize,
-        measure: impl Fn(usize) -> f64,
+        terms: &Terms,
+        (read, loads): (impl Fn(Two<'_>) -> Pair, impl Fn([Pair; PAIRS]) -> [Pair; PAIRS]),
         answer: impl Fn(u32, u64, f64),
         random: &mut dyn Random,
     ) -> Option<MemberId> {
         let mut looks = LOOK_AT_ALL;
         loop {
-            let mut contest = Contest::new();
-            groups.iter().for_each(|&group| self.look(group, &mut contest, &measure));
-            let least = contest.least();
-            let index = index(contest.winner(random)?);
+            let mut contest = PairContest::new();
+            for (row, &group) in groups.iter().enumerate() {
+                self.look(group, row, &mut contest, terms, (&read, &loads));
+            }
+            let Winner { place, least, .. } = contest.winner(random)?;
+            let index = groups[place / EIGHT] * EIGHT + place % EIGHT;
             let place = self.places.get(index);
             match self.slab.missed(place, self.counts.answers(index)) {
                 Some(missed) if looks > 0 => {
@@ -239,14 +273,11 @@ impl Prepared {
         let (slab, terms) = (&*self.slab, self.slab.terms(now, &self.drive));
         let groups = &[0, 1, 2, 3][..self.len().div_ceil(EIGHT)];
         let Some(present) = slab.present(now, &self.drive) else {
-            return self.least_as_queues_say(groups, |winner| winner, &terms, random);
+            return self.least_as_queues_say(groups, &terms, random);
         };
-        let measure = |place: usize| {
-            let (group, lane) = (place / EIGHT, place % EIGHT);
-            slab.group(group).measure_at(lane, present.get(place), &terms)
-        };
+        let read = |two: Two<'_>| present.two(two.places());
         let answer = |place, answers, _| slab.answer_now(present, place, answers, &terms);
-        self.least(groups, |winner| winner, measure, answer, random)
+        self.least(groups, &terms, (read, |loads| loads), answer, random)
     }
 
     /// The least of some groups, of members whose loads are not kept.
@@ -254,14 +285,13 @@ impl Prepared {
     fn least_as_queues_say(
         &self,
         groups: &[usize],
-        index: impl Fn(usize) -> usize,
         terms: &Terms,
         random: &mut dyn Random,
     ) -> Option<MemberId> {
-        let measure = |place: usize| self.slab.group(place / EIGHT).measure(place % EIGHT, terms);
+        let x = |two: Two<'_>| two.x(terms);
         // With one more it is what was compared.
         let answer = |place, answers, least| self.slab.answer(place, answers, least, terms);
-        self.least(groups, index, measure, answer, random)
+        self.least(groups, terms, (x, |x| loads_of_eight(x, terms.knee)), answer, random)
     }
 
     /// Every candidate, where it is in their order, and the load believed in, with all that others gave.
@@ -286,13 +316,9 @@ impl Select for Prepared {
         };
         // One number a choice, so that what the next one will draw can be foreseen.
         let bits = random.next();
-        let drawn @ [one, other] = alias.two_at(bits);
-        let of_one = self.size(one);
-        let index = |winner: usize| {
-            if winner < of_one { one * EIGHT + winner } else { other * EIGHT + winner - of_one }
-        };
+        let drawn = alias.two_at(bits);
         let terms = self.slab.terms(pick.now, &self.drive);
-        self.least_as_queues_say(&drawn, index, &terms, &mut SplitMix::new(bits))
+        self.least_as_queues_say(&drawn, &terms, &mut SplitMix::new(bits))
     }
 
     fn rank(&self, pick: &Pick<'_>, random: &mut dyn Random, order: &mut Vec<MemberId>) {

@@ -11,8 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::super::super::ahead::want;
 use super::super::super::gauge::AtomicF64;
+use super::super::pair::Pair;
 use super::super::panel::LOOK_AT_ALL;
-use super::virtual_queue::{EIGHT, Queues, load_of, x_of};
+use super::curve::{load_of, x_of};
+use super::virtual_queue::{EIGHT, Queues};
 
 /// Eight loads on a line of the cache.
 #[derive(Debug)]
@@ -28,6 +30,12 @@ impl Loads<'_> {
     #[inline(always)]
     pub fn get(&self, place: usize) -> f64 {
         self.0[place / EIGHT].0[place % EIGHT].get()
+    }
+
+    /// Two loads, each by the number of its eight and its place there.
+    #[inline(always)]
+    pub fn two(&self, places: [(usize, usize); 2]) -> Pair {
+        Pair::new(places.map(|(eight, lane)| self.0[eight].0[lane].get()))
     }
 
     /// Sets the load of a place.
@@ -137,6 +145,7 @@ mod tests {
 
     use super::super::super::super::moment::Moment;
     use super::super::super::super::random::{Random, SplitMix};
+    use super::super::tests::measure as measure_of;
     use super::super::virtual_queue::{Drive, Slab};
     use super::*;
 
@@ -152,8 +161,8 @@ mod tests {
         let mut random = SplitMix::new(7);
         let mut millis = 1_795_000_000_000u64;
         assert!(small.present(Moment::ZERO, &drive).is_none(), "nobody has reported");
-        let first = Moment::from_unix(Duration::from_millis(millis));
-        [&small, &large].iter().for_each(|slab| slab.set(0, 1.0, 1.0, (3.0, 4.0), 0, first));
+        let begun = Moment::from_unix(Duration::from_millis(millis));
+        [&small, &large].iter().for_each(|slab| slab.set(0, 1.0, 1.0, (3.0, 4.0), 0, begun));
         [&small, &large].iter().for_each(|slab| slab.begin());
         for step in 0..20_000u64 {
             let (place, turn) = (random.below(10), random.below(97));
@@ -178,9 +187,9 @@ mod tests {
                     let present = small.present(now, &drive).expect("ten are few");
                     assert!(large.present(now, &drive).is_none(), "and more are not");
                     let terms = large.terms(now, &drive);
-                    let measure = large.group(place / EIGHT).measure(place % EIGHT, &terms);
-                    let kept =
-                        small.group(place / EIGHT).measure_at(place % EIGHT, present.get(place), &terms);
+                    let both = [(place / EIGHT, place % EIGHT); 2];
+                    let measure = measure_of(&large, place, &terms);
+                    let kept = small.two(both).measure(Pair::splat(present.get(place)), &terms).to_array()[0];
                     assert!((kept / measure - 1.0).abs() < 1e-6, "step {step}: {kept} for {measure}");
                     let answers = 1 + random.below(3) as u64;
                     small.answer_now(present, place as u32, answers, &terms);

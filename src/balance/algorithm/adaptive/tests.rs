@@ -6,6 +6,13 @@ use super::super::super::statistics::{Amount, StatisticName, Statistics};
 use super::*;
 use proptest::prelude::*;
 
+/// What is compared of a queue.
+pub(super) fn measure(slab: &Slab, place: usize, terms: &Terms) -> f64 {
+    let two = slab.two([(place / EIGHT, place % EIGHT); 2]);
+    let [loads, ..] = loads_of_eight([two.x(terms); EIGHT / 2], terms.knee);
+    two.measure(loads, terms).to_array()[0]
+}
+
 /// A farm with this rule, and members that do what a test says.
 struct Stage {
     rule: Adaptive,

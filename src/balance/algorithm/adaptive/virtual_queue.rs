@@ -20,6 +20,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use super::super::super::ahead::{want, want_at};
 use super::super::super::gauge::AtomicF64;
 use super::super::super::moment::Moment;
+use super::super::pair::Pair;
+use super::curve::{ease, load_at, load_of, prices, x_of};
 use super::present::{Loads, Present};
 
 /// What a farm believes in.
@@ -72,18 +74,39 @@ impl Default for Queues {
     }
 }
 
-impl Queues {
-    /// What is compared of one of them, if it gets one answer more.
+/// Two queues, each of the group of a number and at its place there.
+#[derive(Debug, Clone, Copy)]
+pub struct Two<'a>([(&'a Queues, (usize, usize)); 2]);
+
+impl<'a> Two<'a> {
+    /// Neighbours: those of the `pair`-th pair of `queues`, which are the group of this number.
     #[inline(always)]
-    pub fn measure(&self, lane: usize, terms: &Terms) -> f64 {
-        let x = self.y[lane].get() - self.fall[lane].get() * terms.time;
-        self.measure_at(lane, load_of(x, terms.knee), terms)
+    pub fn of(queues: &'a Queues, group: usize, pair: usize) -> Self {
+        Self([(queues, (group, 2 * pair)), (queues, (group, 2 * pair + 1))])
     }
 
-    /// The same, if it has `load`.
+    /// By their groups' numbers and their places there.
     #[inline(always)]
-    pub fn measure_at(&self, lane: usize, load: f64, terms: &Terms) -> f64 {
-        price(load + terms.gain, terms.ease) * self.factor[lane].get()
+    pub fn places(self) -> [(usize, usize); 2] {
+        self.0.map(|(_, place)| place)
+    }
+
+    /// x of both.
+    #[inline(always)]
+    pub fn x(self, terms: &Terms) -> Pair {
+        self.read(|queues| &queues.y) - self.read(|queues| &queues.fall) * Pair::splat(terms.time)
+    }
+
+    /// What is compared of them, if they have these loads and each gets one answer more.
+    #[inline(always)]
+    pub fn measure(self, loads: Pair, terms: &Terms) -> Pair {
+        let prices = prices(loads + Pair::splat(terms.gain), Pair::splat(terms.ease));
+        prices * self.read(|queues| &queues.factor)
+    }
+
+    #[inline(always)]
+    fn read(self, row: impl Fn(&Queues) -> &[AtomicF64; EIGHT]) -> Pair {
+        Pair::new(self.0.map(|(queues, (_, lane))| row(queues)[lane].get()))
     }
 }
 
@@ -92,56 +115,9 @@ impl Queues {
 #[derive(Debug, Clone, Copy)]
 pub struct Terms {
     time: f64,
-    knee: f64,
+    pub(super) knee: f64,
     gain: f64,
     ease: f64,
-}
-
-/// x of a load.
-#[inline]
-pub(super) fn x_of(load: f64, knee: f64) -> f64 {
-    if load >= knee {
-        load - knee
-    } else {
-        4.0 * knee * (1.0 - (knee / load.max(knee * LEAST)).sqrt().sqrt())
-    }
-}
-
-/// Loads below this part of the knee are told apart no more.
-const LEAST: f64 = 1e-12;
-
-/// How much a load counts while workers are free, compared to one beyond. Not less, so that a small difference in
-/// speed, which may be chance, does not decide between an idle member and a full one.
-const EASE: f64 = 0.125;
-
-/// What no load at all counts, if workers are free up to `free`.
-#[inline]
-fn ease(free: f64) -> f64 {
-    free * (1.0 - EASE)
-}
-
-/// What a load counts: as long as workers are free, loads hardly matter. Without a branch, and without care for what is
-/// not a number.
-#[inline(always)]
-fn price(load: f64, ease: f64) -> f64 {
-    let eased = load * EASE + ease;
-    if load < eased { eased } else { load }
-}
-
-/// The load of a price.
-#[inline]
-fn load_at(price: f64, ease: f64) -> f64 {
-    let load = (price - ease) * (1.0 / EASE);
-    if price < load { price } else { load }
-}
-
-/// The load of an x. Without a branch: whether a member is busy cannot be foretold.
-#[inline(always)]
-pub(super) fn load_of(x: f64, knee: f64) -> f64 {
-    let below = if x < 0.0 { x } else { 0.0 };
-    let root = 4.0 * knee / (4.0 * knee - below);
-    let square = root * root;
-    knee * square * square + (x - below)
 }
 
 /// One member's virtual queue.
@@ -178,7 +154,8 @@ impl Queue<'_> {
 
     /// What is compared, if it has `load` and gets one more answer.
     pub fn measure_of(&self, load: f64, gain: f64, free: f64) -> f64 {
-        price(load + gain, ease(free)) * self.queues.factor[self.place % EIGHT].get()
+        let [price, _] = prices(Pair::splat(load + gain), Pair::splat(ease(free))).to_array();
+        price * self.queues.factor[self.place % EIGHT].get()
     }
 
     /// Has `load` at a time.
@@ -281,8 +258,14 @@ impl Slab {
         Queue { slab: self, queues: &self.queues[place as usize / EIGHT], place: place as usize }
     }
 
+    /// The two at these places, each by its group of eight and its place there.
+    #[inline(always)]
+    pub fn two(&self, places: [(usize, usize); 2]) -> Two<'_> {
+        Two(places.map(|place| (&self.queues[place.0], place)))
+    }
+
     /// The eight that stand together as the `group`-th of such.
-    #[inline]
+    #[inline(always)]
     pub fn group(&self, group: usize) -> &Queues {
         &self.queues[group]
     }
@@ -401,6 +384,7 @@ impl Slab {
 mod tests {
     use std::time::Duration;
 
+    use super::super::tests::measure;
     use super::*;
 
     fn at(millis: u64) -> Moment {
@@ -434,9 +418,9 @@ mod tests {
             for millis in [700, 5_300, 60_000, 86_400_000] {
                 let load = || slab.queue(1).load(at(millis), 4.0);
                 let (before, terms) = (load(), slab.terms(at(millis), &drive));
-                slab.answer(1, 1, slab.group(0).measure(1, &terms), &terms);
+                slab.answer(1, 1, measure(&slab, 1, &terms), &terms);
                 assert!((load() - before - 1.0).abs() < 1e-6, "{start}, {millis}: {before} {}", load());
-                slab.answer(1, 3, slab.group(0).measure(1, &terms), &terms);
+                slab.answer(1, 3, measure(&slab, 1, &terms), &terms);
                 assert!((load() - before - 4.0).abs() < 1e-6, "{start}, {millis}: {before} {}", load());
             }
             assert_eq!((slab.missed(1, 16), slab.missed(1, 17), slab.missed(1, 15)), (None, Some(1), None));

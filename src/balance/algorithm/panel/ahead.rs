@@ -3,7 +3,7 @@
 use super::super::super::ahead::{want, want_all, want_at};
 use super::*;
 
-impl<O> Panel<O> {
+impl<O: Beside> Panel<O> {
     /// See [`Select::fetch`]. Nothing of a large farm, of which nobody knows at whom a choice will look. `own` asks for what the
     /// rule reads beside a board.
     #[inline]

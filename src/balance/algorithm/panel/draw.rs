@@ -25,7 +25,7 @@ pub struct Sample {
     pub rest: SplitMix,
 }
 
-impl<O> Panel<O> {
+impl<O: Beside> Panel<O> {
     /// What one choice will look at.
     #[inline]
     pub fn sample(&self, random: &mut dyn Random) -> Sample {
