@@ -6,7 +6,7 @@
 #
 # Every server is pinned to one core, has one thread, listens on 127.0.0.1 only, keeps its files in a folder that is
 # removed at the end, and is stopped by its pid. Runs alternate: all servers once, then all again. README.md beside this
-# file says how to read the table. --share gives half of the servers' core to a busy loop, so that a client with one core is
+# file says how to read the table. --share gives two thirds of the servers' core to busy loops, so that a client with one core is
 # faster than they are. What is missing is installed by apt-get, if this is run as root; --built takes the programs as they are.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -222,7 +222,7 @@ done
 
 client="dnsperf $client_threads threads, 16 sockets, 400 outstanding"
 [ -n "$flood" ] && client="bench flood, 16 sockets, 400 outstanding"
-echo "One server thread on ${share:+half of }one core; $client on cores $client_cores; $style questions${load:+, $load a second};"
+echo "One server thread on ${share:+a third of }one core; $client on cores $client_cores; $style questions${load:+, $load a second};"
 echo "$runs alternating runs of $seconds s, medians; $(machine)"
 echo
 awk -v order="$servers" -v peers="$peers" '

@@ -4,7 +4,7 @@
 #   tests/bench/scale.sh [--seconds 5] [--runs 5] [--share] [--port 5900] [--built]
 #
 # Time to the first answer, resident memory, and CPU per answer of Athena's DNS alone (`bench farm`), under `bench flood`; with
-# --share under dnsperf, which is slower, and half of the server's core is given to a busy loop, so that it is fast enough.
+# --share under dnsperf, which is slower, and two thirds of the server's core are given to busy loops, so that it is fast enough.
 # `cargo bench --bench micro scale` has what the engine alone takes to start and to reload.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -66,7 +66,7 @@ for round in $(seq "$runs"); do
 done
 
 client="bench flood"
-[ -z "$share" ] || client="dnsperf, 16 sockets, 400 outstanding; half of the server's core"
+[ -z "$share" ] || client="dnsperf, 16 sockets, 400 outstanding; a third of the server's core"
 echo "$client; $runs alternating runs of $seconds s, medians; $(machine)"
 echo
 awk '
