@@ -3,8 +3,8 @@
 //! Nearly every query asks for A or AAAA of a farm, with or without labels in front, without EDNS or with no more of it than
 //! a cookie or the client's network. Its answer is the question with a header before it and one record behind it, which
 //! points back to the question for its owner: so it is written over the query, where that arrived, and nothing is
-//! allocated or copied. One pass reads the message, one walk finds the farm (both are those of the general way), one
-//! [`Farm::choose`](crate::balance::Farm::choose) chooses. Everything else, and every choice that is not a member, goes to
+//! allocated or copied. One pass reads the message, which is that of the general way, one probe finds the farm that the general
+//! way walks to, one [`Farm::choose`](crate::balance::Farm::choose) chooses. Everything else, and every choice that is not a member, goes to
 //! [`Handler::respond`]. For the same choice both ways give the same bytes and count the same; a property test holds that.
 //!
 //! What happens per batch and not per query: the clock, the configuration's pointer, the counters; and where there are
