@@ -42,12 +42,6 @@ impl Sight {
         &self.view
     }
 
-    /// The view in force.
-    #[inline]
-    pub fn view(&mut self) -> &View {
-        self.look().1
-    }
-
     /// The farm and its view in force, with the answers that are not counted yet: see [`Farm::choose_seat`].
     #[inline]
     pub fn look(&mut self) -> (&Farm, &View, &mut u32) {
@@ -87,8 +81,8 @@ mod tests {
         };
         let engine = Engine::new(plan(1), Moment::ZERO).unwrap();
         let mut sight = Sight::of(&engine.farm("one").unwrap());
-        assert_eq!(sight.view().ttl(), 1);
+        assert_eq!(sight.look().1.ttl(), 1);
         engine.reload(plan(2), Moment::ZERO).unwrap();
-        assert_eq!(sight.view().ttl(), 2);
+        assert_eq!(sight.look().1.ttl(), 2);
     }
 }
