@@ -8,7 +8,7 @@
 //! [`Handler::respond`]. For the same choice both ways give the same bytes and count the same; a property test holds that.
 //!
 //! What happens per batch and not per query: the clock, the configuration's pointer, the counters; and where there are
-//! many farms, fetching what a batch needs of them from memory ([`sights`]).
+//! many farms, finding out which of them a batch needs ([`sights`]).
 
 mod sights;
 

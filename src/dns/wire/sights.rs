@@ -1,4 +1,4 @@
-//! What one thread sees of the farms: their views, kept from query to query, and fetched for a whole batch at once.
+//! What one thread sees of the farms: their views, kept from query to query, and asked for before their turn comes.
 //!
 //! Of ten thousand farms, each asked for now and then, nothing is in the cache when its turn comes: name, farm, view,
 //! rule, numbers and member of each lie on some fifteen lines, and most of them are found only through the one before. Answered one
