@@ -56,10 +56,12 @@ pub type Place = [u8; PLACE];
 
 /// Answers datagrams; each thread has its own.
 pub trait Answer: 'static {
-    /// Takes a datagram in the first `length` octets of `place`, at most [`LONGEST_QUERY`], with its sender, and writes
-    /// the answer over it, or to `reply`, which holds an earlier one. Counts the query and its outcome. Must not block.
+    /// Takes the batch's datagram of this `number`, from 0 on, in the first `length` octets of `place`, at most
+    /// [`LONGEST_QUERY`], with its sender, and writes the answer over it, or to `reply`, which holds an earlier one. Counts the
+    /// query and its outcome. Must not block. Some numbers may be left out.
     fn answer(
         &mut self,
+        number: usize,
         place: &mut Place,
         length: usize,
         client: SocketAddr,

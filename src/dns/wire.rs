@@ -74,11 +74,12 @@ impl Wire {
         }
     }
 
-    /// Writes the answer over the query in the first `length` octets of `place` and gives its octets; `None`, and `place` is
-    /// as it was: this is a matter for the general way. Where something is forwarded, and only there, RA depends on the
+    /// Writes the answer over the query in the first `length` octets of `place`, the batch's datagram of this `number`, and gives
+    /// its octets; `None`, and `place` is as it was: this is a matter for the general way. Where something is forwarded, and only there, RA depends on the
     /// client: that is `LOOKS`, so that nobody else pays for it.
     fn answer_plainly<const LOOKS: bool>(
         &mut self,
+        number: usize,
         place: &mut Place,
         length: usize,
         client: SocketAddr,
@@ -103,16 +104,16 @@ impl Wire {
             edns => edns.as_ref(),
         };
 
-        let found = authority.zones.plainly_asked(&place[HEADER..])?;
-        let (farm, view, uncounted) = sights.of(&authority.zones, found.number).look();
+        let found = sights.asked(&authority.zones, number, &place[HEADER..])?;
+        let (farm, view, uncounted) = sights.of(&authority.zones, found.number()).look();
         if view.answers() != 1 || view.elsewhere().is_some() {
             return None;
         }
         let mut lower = [0; MAX_NAME];
-        let lower = &mut lower[..found.labels.end];
-        lower.copy_from_slice(&question.name[found.labels.clone()]);
+        let lower = &mut lower[..found.labels().end];
+        lower.copy_from_slice(&question.name[found.labels()]);
         lower.make_ascii_lowercase();
-        let stick = farm.read_label(&lower[found.nearest], now);
+        let stick = farm.read_label(&lower[found.nearest()], now);
         if matches!(stick, Stick::Token(token) if token.mode() == Mode::Farm) {
             return None;
         }
@@ -138,7 +139,7 @@ impl Wire {
             }),
         })??;
 
-        sights.note(found.number);
+        sights.note(found.number());
 
         // From here on nothing of the query is read any more.
         let mut end = Opt::default();
@@ -263,6 +264,7 @@ impl Opt {
 impl Answer for Wire {
     fn answer(
         &mut self,
+        number: usize,
         place: &mut Place,
         length: usize,
         client: SocketAddr,
@@ -270,13 +272,13 @@ impl Answer for Wire {
         reply: &mut Vec<u8>,
     ) -> Reply {
         if let Some(authority) = &self.authority {
-            self.sights.go_on(&authority.zones);
+            self.sights.go_on(&authority.zones, number);
         }
-        if let Some(length) = self.answer_plainly::<false>(place, length, client, now) {
+        if let Some(length) = self.answer_plainly::<false>(number, place, length, client, now) {
             return Reply::InPlace(length);
         }
         if self.looks()
-            && let Some(length) = self.answer_plainly::<true>(place, length, client, now)
+            && let Some(length) = self.answer_plainly::<true>(number, place, length, client, now)
         {
             return Reply::InPlace(length);
         }
@@ -293,9 +295,7 @@ impl Answer for Wire {
 
     fn expect<'a>(&mut self, batch: impl Iterator<Item = &'a [u8]>) {
         self.begin();
-        if let Some(authority) = &self.authority
-            && authority.zones.farms().len() >= sights::CROWD
-        {
+        if let Some(authority) = &self.authority {
             self.sights.expect(&authority.zones, batch);
         }
     }

@@ -23,7 +23,7 @@ use crate::balance::Farm;
 
 use super::name::{self, Labels, ROOT_HASH};
 use super::zonefile::{ZoneContent, ZoneError};
-use farms::{Apex, FarmTable};
+use farms::{Apex, Below, FarmTable, Sought};
 
 /// Every zone, ready to be asked.
 pub struct Zones {
@@ -131,14 +131,40 @@ pub struct FarmName<'a> {
 }
 
 /// A farm that is plainly asked for: see [`Zones::plainly_asked`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlainName {
-    /// Its place in [`Zones::farms`].
-    pub number: usize,
+    number: u32,
+    below: Below,
+}
+
+impl PlainName {
+    /// The farm's place in [`Zones::farms`].
+    #[inline]
+    pub fn number(self) -> usize {
+        self.number as usize
+    }
+
     /// Where LABELS stand, as in [`FarmName`].
-    pub labels: Range<usize>,
+    #[inline]
+    pub fn labels(self) -> Range<usize> {
+        0..usize::from(self.below.label)
+    }
+
     /// Where the text of the last of them stands, as in [`FarmName`].
-    pub nearest: Range<usize>,
+    #[inline]
+    pub fn nearest(self) -> Range<usize> {
+        match self.below.label {
+            0 => 0..0,
+            label => usize::from(self.below.before) + 1..usize::from(label),
+        }
+    }
+}
+
+/// A name that may ask plainly for a farm: see [`Zones::seek`].
+#[derive(Clone, Copy)]
+pub struct Lead<'a> {
+    sought: Sought<'a>,
+    below: Below,
 }
 
 /// What a name is.
@@ -262,7 +288,7 @@ impl Zones {
     #[inline]
     fn farm_of(&self, label: &[u8]) -> Option<usize> {
         let (_, text) = label.split_first()?;
-        self.table.find(text, text.len())
+        self.table.find(text, text.len()).map(|number| number as usize)
     }
 
     /// Whether farms are below this node.
@@ -275,25 +301,39 @@ impl Zones {
     /// [`find`](Self::find) finds, in any letter case. Octets may go on behind the name, and it is faster if some do.
     #[inline]
     pub fn plainly_asked(&self, octets: &[u8]) -> Option<PlainName> {
-        let below = self.apex.below(octets)?;
-        let (length, text) = octets.get(below.label..)?.split_first()?;
+        let below = self.plainly_below(octets)?;
+        let (length, text) = octets.get(usize::from(below.label)..)?.split_first()?;
         let number = self.table.find(text, usize::from(*length))?;
-        if below.label == 0 {
-            return Some(PlainName { number, labels: 0..0, nearest: 0..0 });
-        }
-        // Not a service's, nor `again`.
-        let first = octets.get(1..=usize::from(octets[0]))?;
-        let is_plain = first.first() != Some(&b'_') && !first.eq_ignore_ascii_case(AGAIN);
-        let nearest = below.before + 1..below.label;
-        is_plain.then_some(PlainName { number, labels: 0..below.label, nearest })
+        Some(PlainName { number, below })
     }
 
-    /// The farm that the name which `octets` begin with may be; asks for what is read of it to find it. It only guesses;
-    /// [`plainly_asked`](Self::plainly_asked) says what is so.
+    /// The same in two steps, of which the first reads none of what lies in a place of the farm's own, but
+    /// [asks](crate::balance::ahead) for it. `None` if there is no such farm.
     #[inline]
-    pub fn farm_ahead(&self, octets: &[u8]) -> Option<usize> {
-        let (length, text) = octets.get(self.apex.below(octets)?.label..)?.split_first()?;
-        self.table.guess(text, usize::from(*length))
+    pub fn seek(&self, octets: &[u8]) -> Option<Lead<'_>> {
+        let below = self.plainly_below(octets)?;
+        let (length, text) = octets.get(usize::from(below.label)..)?.split_first()?;
+        let sought = self.table.seek(text, usize::from(*length))?;
+        Some(Lead { sought, below })
+    }
+
+    /// The second step.
+    #[inline]
+    pub fn follow(&self, lead: &Lead<'_>) -> Option<PlainName> {
+        let number = self.table.sought(&lead.sought)?;
+        Some(PlainName { number, below: lead.below })
+    }
+
+    /// Where the label is that may be a farm's, if those in front of it ask for nothing but the farm.
+    #[inline]
+    fn plainly_below(&self, octets: &[u8]) -> Option<Below> {
+        let below = self.apex.below(octets)?;
+        if below.label > 0 {
+            // Not a service's, nor `again`.
+            let first = octets.get(1..=usize::from(octets[0]))?;
+            (first.first() != Some(&b'_') && !first.eq_ignore_ascii_case(AGAIN)).then_some(())?;
+        }
+        Some(below)
     }
 
     /// What the first `count` labels of a name ask of the farm behind them. Labels that begin with an underscore are a

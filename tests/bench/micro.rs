@@ -214,7 +214,7 @@ fn answer(bencher: Bencher, farms: usize) {
         // A packet of its own, not one that comes once more.
         id = id.wrapping_add(1);
         place[..2].copy_from_slice(&id.to_be_bytes());
-        let reply = wire.answer(&mut place, query.len(), client, start(), &mut reply);
+        let reply = wire.answer(0, &mut place, query.len(), client, start(), &mut reply);
         if next % 64 == 0 {
             wire.settle();
         }
@@ -237,11 +237,11 @@ fn batch_of_64(bencher: Bencher, farms: usize) {
         next = (next + 1) % batches.len();
         let (row, lengths) = batches[next];
         wire.expect(row.chunks(room));
-        for (query, &length) in row.chunks(room).zip(lengths) {
+        for (number, (query, &length)) in row.chunks(room).zip(lengths).enumerate() {
             place[..length].copy_from_slice(&query[..length]);
             id = id.wrapping_add(1);
             place[..2].copy_from_slice(&id.to_be_bytes());
-            black_box(wire.answer(&mut place, length, client, start(), &mut reply));
+            black_box(wire.answer(number, &mut place, length, client, start(), &mut reply));
         }
         wire.settle();
     });

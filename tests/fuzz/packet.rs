@@ -116,7 +116,7 @@ impl Fuzz {
         let mut place = [0xee; PLACE];
         place[..packet.len()].copy_from_slice(packet);
         let mut apart = Vec::new();
-        let reply = self.wire.answer(&mut place, packet.len(), client, now, &mut apart);
+        let reply = self.wire.answer(0, &mut place, packet.len(), client, now, &mut apart);
         self.wire.settle();
         let fast = match reply {
             Reply::None => None,

@@ -259,7 +259,7 @@ impl<A: Answer> Work<'_, A> {
             }
             let Buffers { places, lengths, replies } = &mut *self.buffers;
             let (place, reply) = (&mut places[index], &mut replies[index]);
-            let length = match self.answer.answer(place, lengths[index], client, self.now, reply) {
+            let length = match self.answer.answer(index, place, lengths[index], client, self.now, reply) {
                 Reply::None => {
                     if self.answer.waits() {
                         self.answer.wait(Way::back::<F>(&ends.listener.socket, ways));

@@ -12,6 +12,7 @@ struct Echo;
 impl Answer for Echo {
     fn answer(
         &mut self,
+        _: usize,
         place: &mut Place,
         length: usize,
         _: SocketAddr,
@@ -89,7 +90,15 @@ fn every_client_is_answered_over_both_families() {
 struct Given(Arc<AtomicUsize>);
 
 impl Answer for Given {
-    fn answer(&mut self, _: &mut Place, length: usize, _: SocketAddr, _: Moment, _: &mut Vec<u8>) -> Reply {
+    fn answer(
+        &mut self,
+        _: usize,
+        _: &mut Place,
+        length: usize,
+        _: SocketAddr,
+        _: Moment,
+        _: &mut Vec<u8>,
+    ) -> Reply {
         self.0.fetch_add(1, Ordering::SeqCst);
         Reply::InPlace(length)
     }
@@ -255,6 +264,7 @@ struct Fragile(std::sync::mpsc::Sender<()>);
 impl Answer for Fragile {
     fn answer(
         &mut self,
+        number: usize,
         place: &mut Place,
         length: usize,
         client: SocketAddr,
@@ -264,7 +274,7 @@ impl Answer for Fragile {
         if place.starts_with(b"panic") {
             self.0.send(()).unwrap();
         }
-        Echo.answer(place, length, client, now, reply)
+        Echo.answer(number, place, length, client, now, reply)
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 use super::super::authority::Authority;
 use super::super::query::HEADER;
 use super::super::udp::BATCH;
-use super::super::zone::Zones;
+use super::super::zone::{Lead, PlainName, Zones};
 use crate::balance::ahead::want_at;
 use crate::balance::sight::Sight;
 use crate::balance::view::STEPS;
@@ -33,19 +33,21 @@ pub struct Sights {
     expected: Expected,
 }
 
-/// The farms that a batch may be for, in its order; of those that follow each other and are the same only one.
+/// What the datagrams of a batch ask for, by their places in it.
 struct Expected {
-    farms: [u32; BATCH],
+    names: [Option<PlainName>; BATCH],
+    /// How many there are; none where it was not found out.
     count: usize,
-    /// Before which of them the next answer is.
-    next: usize,
 }
 
 impl Default for Expected {
     fn default() -> Self {
-        Self { farms: [0; BATCH], count: 0, next: 0 }
+        Self { names: [None; BATCH], count: 0 }
     }
 }
+
+/// Names that are sought at a time.
+const SOUGHT: usize = 8;
 
 /// Steps towards a farm, and how many farms before its answer each is taken.
 const LEADS: [(u32, usize); 1 + STEPS as usize] = [(0, 16), (1, 12), (2, 8), (3, 4)];
@@ -103,42 +105,63 @@ impl Sights {
         }
     }
 
-    /// Finds out which farms these queries may be for, and begins to ask for what their answers will read. Each begins with a
-    /// datagram, and may go on behind it.
+    /// Finds out which farms these queries ask for, if there are many, and begins to ask for what their answers will read. Each
+    /// begins with a datagram, and may go on behind it.
     pub fn expect<'a>(&mut self, zones: &Zones, batch: impl Iterator<Item = &'a [u8]>) {
-        let Expected { farms, count, next } = &mut self.expected;
-        (*count, *next) = (0, 0);
-        for datagram in batch {
-            let Some(farm) = datagram.get(HEADER..).and_then(|name| zones.farm_ahead(name)) else { continue };
-            want_at(&self.each, farm);
-            // Some ask for the same one.
-            let is_new = *count == 0 || farms[*count - 1] as usize != farm;
-            if let Some(place) = farms.get_mut(*count).filter(|_| is_new) {
-                (*place, *count) = (farm as u32, *count + 1);
-            }
+        self.expected.count = 0;
+        if zones.farms().len() < CROWD {
+            return;
         }
+        let mut sought = [None; SOUGHT];
+        for datagram in batch.take(BATCH) {
+            let place = self.expected.count;
+            if place >= SOUGHT {
+                self.found(zones, place - SOUGHT, &sought[place % SOUGHT]);
+            }
+            sought[place % SOUGHT] = datagram.get(HEADER..).and_then(|name| zones.seek(name));
+            self.expected.count += 1;
+        }
+        let count = self.expected.count;
+        (count.saturating_sub(SOUGHT)..count).for_each(|place| self.found(zones, place, &sought[place % SOUGHT]));
         for (step, lead) in LEADS {
-            (0..lead).for_each(|number| self.ask(zones, number, step));
+            (0..lead).for_each(|place| self.ask(zones, place, step));
         }
     }
 
-    /// Asks for what comes a little later; to be called before each answer.
+    /// Notes what a datagram asks for.
     #[inline]
-    pub fn go_on(&mut self, zones: &Zones) {
-        let next = self.expected.next;
-        if next < self.expected.count {
-            self.expected.next += 1;
+    fn found(&mut self, zones: &Zones, place: usize, lead: &Option<Lead<'_>>) {
+        let name = lead.as_ref().and_then(|lead| zones.follow(lead));
+        self.expected.names[place] = name;
+        if let Some(name) = name {
+            want_at(&self.each, name.number());
+        }
+    }
+
+    /// What the datagram at this place of the batch, whose name `octets` begin with, asks for: see [`Zones::plainly_asked`].
+    #[inline]
+    pub fn asked(&self, zones: &Zones, place: usize, octets: &[u8]) -> Option<PlainName> {
+        match self.expected.names[..self.expected.count].get(place) {
+            Some(name) => *name,
+            None => zones.plainly_asked(octets),
+        }
+    }
+
+    /// Asks for what comes a little later; to be called before the answer at this place of the batch.
+    #[inline]
+    pub fn go_on(&mut self, zones: &Zones, place: usize) {
+        if place < self.expected.count {
             for (step, lead) in LEADS {
-                self.ask(zones, next + lead, step);
+                self.ask(zones, place + lead, step);
             }
         }
     }
 
-    /// Takes a step towards the farm that is expected at this place of the batch.
+    /// Takes a step towards the farm that is asked for at this place of the batch.
     #[inline]
     fn ask(&mut self, zones: &Zones, place: usize, step: u32) {
-        if let Some(&farm) = self.expected.farms[..self.expected.count].get(place) {
-            let sight = self.of(zones, farm as usize);
+        if let Some(Some(name)) = self.expected.names[..self.expected.count].get(place) {
+            let sight = self.of(zones, name.number());
             if step == 0 { sight.want() } else { sight.seen().fetch(step) }
         }
     }

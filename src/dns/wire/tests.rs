@@ -108,7 +108,7 @@ impl World {
         let mut place = [0xee; PLACE];
         place[..query.len()].copy_from_slice(query);
         let mut apart = b"left over".to_vec();
-        let reply = self.wire.answer(&mut place, query.len(), client, now, &mut apart);
+        let reply = self.wire.answer(0, &mut place, query.len(), client, now, &mut apart);
         self.wire.settle();
         match reply {
             Reply::None => (None, false),

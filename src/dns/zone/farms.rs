@@ -2,11 +2,11 @@
 //!
 //! A farm's name is one label of at most 32 octets below the apex of the first zone. So it is four words, in lower case and
 //! filled up with zeros: read from wherever it stands in a datagram, hashed and compared without a loop over octets or a
-//! branch that depends on its length, and two names lie on a line of the cache.
+//! branch that depends on its length, and it lies on a line of the cache together with its number.
 
 use hashbrown::HashTable;
 
-use crate::balance::ahead::want_at;
+use crate::balance::ahead::want;
 use crate::balance::name::MAX_NAME;
 use crate::balance::random::lower;
 
@@ -15,7 +15,6 @@ const WORDS: usize = MAX_NAME / WORD;
 
 /// A farm's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(align(32))]
 struct Key([u64; WORDS]);
 
 impl Key {
@@ -58,37 +57,66 @@ fn first_bits(bits: u32) -> u64 {
     1u64.checked_shl(bits).map_or(u64::MAX, |next| next - 1)
 }
 
+/// A farm's name and its number, on one line of the cache.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+struct Entry {
+    key: Key,
+    number: u32,
+}
+
 /// The names of the farms, each with its number.
-pub struct FarmTable {
-    keys: Box<[Key]>,
-    index: HashTable<u32>,
+pub struct FarmTable(HashTable<Entry>);
+
+/// A name that is looked for, and where it probably is.
+#[derive(Clone, Copy)]
+pub struct Sought<'a> {
+    key: Key,
+    hash: u64,
+    entry: &'a Entry,
 }
 
 impl FarmTable {
     /// Of names in the order of their numbers, all different.
-    pub fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
-        let keys: Box<[Key]> = names.filter_map(|name| Key::read(name.as_bytes(), name.len())).collect();
-        let mut index = HashTable::with_capacity(keys.len());
-        for (number, key) in keys.iter().enumerate() {
-            index.insert_unique(key.hash(), number as u32, |&number| keys[number as usize].hash());
+    pub fn new<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> Self {
+        let mut table = HashTable::with_capacity(names.len());
+        for (name, number) in names.zip(0..) {
+            if let Some(key) = Key::read(name.as_bytes(), name.len()) {
+                table.insert_unique(key.hash(), Entry { key, number }, |entry| entry.key.hash());
+            }
         }
-        Self { keys, index }
+        Self(table)
     }
 
     /// The farm whose name is the label of so many octets, in any letter case, that `octets` begin with.
     #[inline]
-    pub fn find(&self, octets: &[u8], length: usize) -> Option<usize> {
+    pub fn find(&self, octets: &[u8], length: usize) -> Option<u32> {
         let key = Key::read(octets, length)?;
-        let number = self.index.find(key.hash(), |&number| self.keys[number as usize] == key)?;
-        Some(*number as usize)
+        self.find_key(&key, key.hash())
     }
 
-    /// The farm that this may be; asks for what [`find`](Self::find) will read of it.
     #[inline]
-    pub fn guess(&self, octets: &[u8], length: usize) -> Option<usize> {
-        let number = *self.index.find(Key::read(octets, length)?.hash(), |_| true)? as usize;
-        want_at(&self.keys, number);
-        Some(number)
+    fn find_key(&self, key: &Key, hash: u64) -> Option<u32> {
+        self.0.find(hash, |entry| entry.key == *key).map(|entry| entry.number)
+    }
+
+    /// Asks for what [`find`](Self::find) will read of such a label. `None` if there is no farm of this name.
+    #[inline]
+    pub fn seek(&self, octets: &[u8], length: usize) -> Option<Sought<'_>> {
+        let key = Key::read(octets, length)?;
+        let hash = key.hash();
+        let entry = self.0.find(hash, |_| true)?;
+        want(entry);
+        Some(Sought { key, hash, entry })
+    }
+
+    /// The same as [`find`](Self::find), of what [`seek`](Self::seek) has asked for.
+    #[inline]
+    pub fn sought(&self, sought: &Sought<'_>) -> Option<u32> {
+        match sought.entry {
+            entry if entry.key == sought.key => Some(entry.number),
+            _ => self.find_key(&sought.key, sought.hash),
+        }
     }
 }
 
@@ -103,9 +131,9 @@ pub struct Apex {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Below {
     /// Where the label below the apex begins, at its length octet.
-    pub label: usize,
+    pub label: u8,
     /// Where the one in front of that begins; the same where there is none.
-    pub before: usize,
+    pub before: u8,
 }
 
 impl Apex {
@@ -150,11 +178,13 @@ impl Apex {
             if length == self.first && self.begins(&octets[at..]) {
                 return below;
             }
-            if !(1..=63).contains(&length) || at > super::super::query::MAX_NAME {
+            if !(1..=63).contains(&length) {
                 return None;
             }
-            let before = below.map_or(at, |below: Below| below.label);
-            below = Some(Below { label: at, before });
+            // Nor is a name longer.
+            let label = u8::try_from(at).ok()?;
+            let before = below.map_or(label, |below: Below| below.label);
+            below = Some(Below { label, before });
             at += 1 + usize::from(length);
         }
     }
@@ -166,11 +196,11 @@ mod tests {
 
     const LONGEST: &str = "a-name-of-two-and-thirty-octets_";
 
-    fn find(table: &FarmTable, label: &[u8], behind: &[u8]) -> Option<usize> {
+    fn find(table: &FarmTable, label: &[u8], behind: &[u8]) -> Option<u32> {
         let octets = [label, behind].concat();
         let found = table.find(&octets, label.len());
-        // What is guessed is so, or nothing is.
-        assert!(found.is_none() || table.guess(&octets, label.len()) == found);
+        let sought = table.seek(&octets, label.len());
+        assert_eq!(sought.and_then(|sought| table.sought(&sought)), found);
         found
     }
 
@@ -178,8 +208,9 @@ mod tests {
     fn names_are_found_in_any_case_and_whatever_stands_behind_them() {
         let names = ["one", "two", "o", "farm_one", "farm-ten", LONGEST, &LONGEST[..31]];
         let table = FarmTable::new(names.iter().copied());
+        assert_eq!(size_of::<Entry>(), 64);
         for behind in [&b""[..], b"\x06athena\0", &[0; 40], &[b'Z'; 40]] {
-            for (number, name) in names.iter().enumerate() {
+            for (name, number) in names.iter().zip(0..) {
                 assert_eq!(find(&table, name.as_bytes(), behind), Some(number));
                 assert_eq!(find(&table, name.to_uppercase().as_bytes(), behind), Some(number));
             }
@@ -197,12 +228,12 @@ mod tests {
     fn ten_thousand_names_are_each_their_own() {
         let names: Vec<String> = (0..10_000).map(|number| format!("farm_{number}")).collect();
         let table = FarmTable::new(names.iter().map(String::as_str));
-        assert!(
-            names
-                .iter()
-                .enumerate()
-                .all(|(number, name)| table.find(name.as_bytes(), name.len()) == Some(number))
-        );
+        assert!(names.iter().zip(0..).all(|(name, number)| find(&table, name.as_bytes(), b"") == Some(number)));
+        // Some of them look like one, until they are compared.
+        let strangers = (0..10_000).map(|number| format!("farm-{number}"));
+        let mut sought = strangers.filter_map(|name| table.seek(name.as_bytes(), name.len()));
+        assert!(sought.by_ref().take(100).all(|sought| table.sought(&sought).is_none()));
+        assert!(sought.next().is_some());
     }
 
     #[test]

@@ -188,14 +188,15 @@ fn who_asks_plainly_is_found_without_a_walk() {
                 let (wire, lower) = (name::to_wire(&name), name::to_lower_wire(&name));
                 let walked = match zones.find(&lower) {
                     Found::Farm(_, FarmName { number, form: Form::Plain, labels, nearest, .. }) => {
-                        Some(PlainName { number, labels, nearest })
+                        Some((number, labels, nearest))
                     }
                     _ => None,
                 };
-                assert_eq!(zones.plainly_asked(&wire), walked, "{name}");
-                assert_eq!(zones.plainly_asked(&[&wire[..], &[b'x'; 50]].concat()), walked, "{name}");
-                if let Some(found) = walked {
-                    assert_eq!(zones.farm_ahead(&wire), Some(found.number));
+                for octets in [&wire[..], &[&wire[..], &[b'x'; 50]].concat()] {
+                    let asked = zones.plainly_asked(octets);
+                    let found = asked.map(|found| (found.number(), found.labels(), found.nearest()));
+                    assert_eq!(found, walked, "{name}");
+                    assert_eq!(zones.seek(octets).and_then(|lead| zones.follow(&lead)), asked, "{name}");
                 }
             }
         }

@@ -25,6 +25,7 @@ struct General(Arc<Handler>, SplitMix);
 impl Answer for General {
     fn answer(
         &mut self,
+        _: usize,
         place: &mut Place,
         length: usize,
         client: SocketAddr,

@@ -17,6 +17,7 @@ struct Echo;
 impl Answer for Echo {
     fn answer(
         &mut self,
+        _: usize,
         place: &mut Place,
         length: usize,
         _: SocketAddr,
