@@ -1,7 +1,8 @@
 //! Athena's DNS alone: engine, zones, handler and UDP loop, without configuration and HTTP, for any number of farms.
 //!
 //! `farm ADDRESS:PORT ALGORITHM [THREADS [MEMBERS [FARMS [general]]]]`. The farms are `farm_one`, `farm_00002`, `farm_00003` …; each
-//! has MEMBERS of its own. With `general` every query goes the general way. Stops when it is killed.
+//! has MEMBERS of its own, and each of these has reported once. With `general` every query goes the general way. Stops when it
+//! is killed.
 
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,7 +11,9 @@ use std::sync::Arc;
 
 use athena::balance::plan::{BackendPlan, FarmPlan};
 use athena::balance::random::SplitMix;
-use athena::balance::{Engine, Moment, Name, Plan, algorithm};
+use athena::balance::statistics::{Amount, StatisticName};
+use athena::balance::update::BackendUpdate;
+use athena::balance::{Engine, Moment, Name, Plan, Update, algorithm};
 use athena::clock::Clock;
 use athena::dns::udp::{Answer, Place, Reply, Udp};
 use athena::dns::wire::Wire;
@@ -56,6 +59,19 @@ fn plan(algorithm: &str, members: usize, farms: usize) -> Result<Plan, Box<dyn E
     Ok(plan)
 }
 
+/// One report of each backend, with all that rules look at: load, utilization, requests in flight and a second.
+fn reports(plan: &Plan) -> Result<Vec<Update>, Box<dyn Error>> {
+    let names = ["l", "u", "q", "r"].map(StatisticName::parse);
+    let names = names.into_iter().collect::<Option<Vec<_>>>().ok_or("no statistic is called so")?;
+    let report = |(backend, number): (&BackendPlan, u32)| {
+        let mut update = BackendUpdate::new(backend.name.clone());
+        let amount = Amount::Set(f64::from(1 + number % 7) / 10.0);
+        update.statistics.extend(names.iter().map(|name| (name.clone(), amount)));
+        Update::Backend(update)
+    };
+    Ok(plan.backends.iter().zip(0..).map(report).collect())
+}
+
 /// See the head of this file.
 pub fn main(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let [address, algorithm, rest @ ..] = arguments else {
@@ -64,8 +80,10 @@ pub fn main(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let number = |index: usize, default: usize| rest.get(index).map_or(Ok(default), |number| number.parse());
     let (threads, members, farms) = (number(0, 1)?, number(1, 3)?, number(2, 1)?);
     let clock = Clock::start();
-    let engine = Engine::new(plan(algorithm, members, farms)?, clock.now())
-        .map_err(|problems| format!("{problems:?}"))?;
+    let plan = plan(algorithm, members, farms)?;
+    let reports = reports(&plan)?;
+    let engine = Engine::new(plan, clock.now()).map_err(|problems| format!("{problems:?}"))?;
+    engine.apply(&reports, clock.now()).map_err(|problems| format!("{problems:?}"))?;
     let apex = "athena.".parse()?;
     let content =
         ZoneContent::parse(Path::new("zone"), ZONE, &apex).map_err(|errors| format!("{errors:?}"))?;
