@@ -211,7 +211,9 @@ impl Farm {
         }
         let mut order = Vec::new();
         select.rank(&Pick { now: ask.now, ticket: Ticket::Of(ticket), key: ask.key }, random, &mut order);
-        order.into_iter().find(|&member| member != first).or(Some(first))
+        let member = order.into_iter().find(|&member| member != first).unwrap_or(first);
+        select.gave(member);
+        Some(member)
     }
 }
 

@@ -143,12 +143,16 @@ impl Board {
         &self.row(place).baselines[place % LANES]
     }
 
-    /// Asks for what a choice reads of a place and its neighbours on the line.
+    /// Asks for what a choice compares of a place and its neighbours on the line.
     #[inline]
     pub fn want(&self, place: usize) {
-        let row = self.row(place);
-        want(&row.line);
-        want(&row.baselines);
+        want(&self.row(place).line);
+    }
+
+    /// Asks for the tallies that they had at their reports.
+    #[inline]
+    pub fn want_baselines(&self, place: usize) {
+        want(&self.row(place).baselines);
     }
 
     /// The load of a place, to the last digit: NaN if unknown, infinite if the formula failed.

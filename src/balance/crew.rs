@@ -128,24 +128,24 @@ impl Crew {
         want(&self.v4);
     }
 
-    /// Asks for what an answer will read of the first `most` behind what is here: in the first step, or, if something stands
-    /// apart, in the second as well.
+    /// Asks for the tally of a member.
+    #[inline]
+    pub(super) fn want_tally(&self, id: MemberId) {
+        if let Some((chunk, place)) = self.tally(id.0 as usize) {
+            chunk.want(place);
+        }
+    }
+
+    /// Asks for what an answer will read of the first `most` behind what is here, in the first step.
     #[inline]
     pub(super) fn fetch(&self, most: usize, step: u32) {
-        let most = self.v4.len().min(most);
         if step == 1 && self.v4.spilled() {
-            want_all(&self.v4[..most]);
+            want_all(&self.v4[..self.v4.len().min(most)]);
         }
-        match (step, &self.apart) {
-            (1, Some(apart)) => want_all(std::slice::from_ref(&**apart)),
-            (1, None) | (2, Some(_)) => {
-                for index in (0..most).step_by(STRIDE).chain(most.checked_sub(1)) {
-                    if let Some((chunk, place)) = self.tally(index) {
-                        chunk.want(place);
-                    }
-                }
-            }
-            _ => {}
+        if step == 1
+            && let Some(apart) = &self.apart
+        {
+            want(&**apart);
         }
     }
 

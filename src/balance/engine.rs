@@ -353,11 +353,12 @@ impl FarmTruth {
     /// The member at this place, which is `backend`, as one that may be chosen.
     fn candidate(&self, place: usize, backend: &Backend, weight: f64) -> Candidate {
         let member = &self.members[place];
+        let gauge = Gauge::of(&member.board, &backend.tally, &self.pool);
         Candidate {
             id: super::algorithm::MemberId(place as u32),
             weight,
             seed: member.seed,
-            gauge: Gauge::of(&member.board, &backend.tally, &self.pool),
+            gauge: if backend.places.len() > 1 { gauge } else { gauge.alone() },
         }
     }
 }

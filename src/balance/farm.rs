@@ -18,6 +18,7 @@ use super::moment::Moment;
 use super::name::Name;
 use super::random::Random;
 use super::repeat::Packet;
+use super::sight::Uncounted;
 use super::sticky::Stick;
 use super::view::{Family, Seat, View, ViewSource};
 
@@ -147,15 +148,15 @@ impl Farm {
     /// The same as [`choose`](Self::choose), from this farm's `view`, which the caller holds in a
     /// [`Sight`](super::sight::Sight): what `take` makes of the member that was chosen. `None` if no member was; then
     /// nothing was counted, and `choose` says what there is instead. Not for a farm whose answers come from
-    /// [elsewhere](View::elsewhere). The farm's answers, unlike the members', are only counted in `uncounted`: once in a
-    /// while the caller must [count them on](Self::count_on).
+    /// [elsewhere](View::elsewhere). What the farm and its members have given is only noted in `uncounted`: the caller must
+    /// [settle](super::sight::Sight::settle) it before anybody who has the answer may ask for counts.
     #[inline]
     pub fn choose_seat<R>(
         &self,
         view: &View,
         ask: &Ask<'_>,
         random: &mut dyn Random,
-        uncounted: &mut u32,
+        uncounted: &mut Uncounted,
         take: impl FnOnce(Seat<'_>) -> R,
     ) -> Option<R> {
         if let Some(member) = ask.given()
@@ -169,16 +170,17 @@ impl Farm {
                 Some(take(view.seat(first)))
             }
             (_, ViewSource::Members) => {
-                let member = self.choose_one(view, ask, random).ok()?;
-                *uncounted += 1;
+                uncounted.settle_member(view);
+                let count = |member| uncounted.note_member(view, member);
+                let member = self.choose_one(view, ask, random, count).ok()?;
                 Some(take(view.seat(member)))
             }
             (_, ViewSource::Farm(farm)) => {
                 let view = farm.view();
                 matches!(view.source, ViewSource::Members).then_some(())?;
-                let member = farm.choose_one(&view, ask, random).ok()?;
+                let member = farm.choose_one(&view, ask, random, |member| view.crew.count(member)).ok()?;
                 farm.count_on(1);
-                *uncounted += 1;
+                uncounted.note();
                 Some(take(view.seat(member)))
             }
             _ => None,
@@ -281,16 +283,23 @@ impl Farm {
         most: usize,
         random: &mut dyn Random,
     ) -> Choice {
-        match self.choose_one(&view, ask, random) {
+        match self.choose_one(&view, ask, random, |member| view.crew.count(member)) {
             Ok(first) => self.with_spares(view, first, ask, most, random),
             Err(Lack::Address) => Choice::NoAddress,
             Err(Lack::Member) => Choice::Nobody,
         }
     }
 
-    /// Chooses among the members of `view`, which is this farm's, and counts and notes who it was; the caller counts for the farm.
+    /// Chooses among the members of `view`, which is this farm's, and notes who it was; `count` counts for the member, and the
+    /// caller for the farm.
     #[inline(always)]
-    fn choose_one(&self, view: &View, ask: &Ask<'_>, random: &mut dyn Random) -> Result<MemberId, Lack> {
+    fn choose_one(
+        &self,
+        view: &View,
+        ask: &Ask<'_>,
+        random: &mut dyn Random,
+        count: impl FnOnce(MemberId),
+    ) -> Result<MemberId, Lack> {
         let select = view.select(ask.family).ok_or(Lack::Address)?;
         let mark = self.mark(view, ask);
         let member = if ask.again || matches!(ask.stick, Stick::Key(_)) {
@@ -299,18 +308,17 @@ impl Farm {
             view.foresee(select, random);
             select.select(&self.pick(ask), random).ok_or(Lack::Member)?
         };
+        count(member);
         self.note(view, member, ask, mark);
         Ok(member)
     }
 
-    /// Counts a member as given, and remembers that.
+    /// Remembers that a member was given. After it was counted: the count would wait for what this writes.
     #[inline(always)]
     fn note(&self, view: &View, member: MemberId, ask: &Ask<'_>, mark: Option<Mark<'_>>) {
-        view.crew.count(member);
         if let Some(packet) = &ask.packet {
             packet.note(member, ask.now);
         }
-        // After the count, which would wait for what this writes.
         self.remember(view, ask, mark, member);
     }
 
@@ -323,6 +331,10 @@ impl Farm {
         most: usize,
         random: &mut dyn Random,
     ) -> Choice {
+        if let Some(select) = view.select(ask.family) {
+            select.gave(first);
+        }
+        view.crew.count(first);
         self.note(&view, first, ask, self.mark(&view, ask));
         self.with_spares(view, first, ask, most, random)
     }

@@ -120,6 +120,7 @@ pub struct Gauge {
     board: Slot<Board>,
     tally: Tally,
     pool: Arc<Pool>,
+    is_shared: bool,
 }
 
 /// Makes tallies and gauges whose numbers lie side by side, in the order in which they are made.
@@ -162,7 +163,17 @@ impl Gauge {
 
     /// Of these numbers.
     pub fn of(board: &Slot<Board>, tally: &Tally, pool: &Arc<Pool>) -> Self {
-        Self { board: board.clone(), tally: tally.clone(), pool: Arc::clone(pool) }
+        Self { board: board.clone(), tally: tally.clone(), pool: Arc::clone(pool), is_shared: true }
+    }
+
+    /// The same, of a backend that is in no other farm.
+    pub fn alone(self) -> Self {
+        Self { is_shared: false, ..self }
+    }
+
+    /// Whether other farms may give the backend too: then its tally grows without a word to this one.
+    pub fn is_shared(&self) -> bool {
+        self.is_shared
     }
 
     /// The load that counts: the reported one, else the farm's average, or its highest where the formula failed.

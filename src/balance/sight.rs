@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use super::ahead::want;
+use super::algorithm::MemberId;
 use super::farm::Farm;
 use super::view::View;
 
@@ -18,15 +19,48 @@ pub struct Sight {
     view: Arc<View>,
     /// The view's number: see [`Farm::version`].
     version: u32,
-    /// Answers that the thread has given and not counted yet.
-    uncounted: u32,
+    uncounted: Uncounted,
+}
+
+/// What a thread has given of a view and not counted yet. To count an answer takes the line of its member's tally, which only
+/// the choice tells: so that is asked for, and the answer counted when the next one is due, or the batch ends.
+#[derive(Debug, Default)]
+pub struct Uncounted {
+    /// Answers that the farm has given.
+    answers: u32,
+    /// The member that the last of them gave.
+    member: Option<MemberId>,
+}
+
+impl Uncounted {
+    /// Counts the last answer for its member, which must be one of `view`.
+    #[inline]
+    pub(super) fn settle_member(&mut self, view: &View) {
+        if let Some(member) = self.member.take() {
+            view.crew.count(member);
+        }
+    }
+
+    /// Notes an answer of the farm that gave `member` of `view`, to be counted later.
+    #[inline]
+    pub(super) fn note_member(&mut self, view: &View, member: MemberId) {
+        view.crew.want_tally(member);
+        self.member = Some(member);
+        self.note();
+    }
+
+    /// Notes an answer of the farm, whose member is counted.
+    #[inline]
+    pub(super) fn note(&mut self) {
+        self.answers += 1;
+    }
 }
 
 impl Sight {
     /// Begins to watch a farm.
     pub fn of(farm: &Arc<Farm>) -> Self {
         let (version, view) = farm.versioned_view();
-        Self { farm: Arc::clone(farm), view, version, uncounted: 0 }
+        Self { farm: Arc::clone(farm), view, version, uncounted: Uncounted::default() }
     }
 
     /// Asks for what tells which view is in force, and for that which was.
@@ -44,7 +78,7 @@ impl Sight {
 
     /// The farm and its view in force, with the answers that are not counted yet: see [`Farm::choose_seat`].
     #[inline]
-    pub fn look(&mut self) -> (&Farm, &View, &mut u32) {
+    pub fn look(&mut self) -> (&Farm, &View, &mut Uncounted) {
         if self.version != self.farm.version() {
             self.renew();
         }
@@ -53,13 +87,15 @@ impl Sight {
 
     #[cold]
     fn renew(&mut self) {
+        self.uncounted.settle_member(&self.view);
         (self.version, self.view) = self.farm.versioned_view();
     }
 
     /// Counts the answers that are not counted yet.
     #[inline]
     pub fn settle(&mut self) {
-        self.farm.count_on(u64::from(std::mem::take(&mut self.uncounted)));
+        self.uncounted.settle_member(&self.view);
+        self.farm.count_on(u64::from(std::mem::take(&mut self.uncounted.answers)));
     }
 }
 

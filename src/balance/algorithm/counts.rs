@@ -6,6 +6,9 @@ use super::super::slot::CHUNK;
 use super::*;
 use smallvec::SmallVec;
 
+/// Tallies on a line.
+const STRIDE: usize = 8;
+
 /// Where each candidate's tally stands.
 pub struct Counts {
     chunks: SmallVec<[Arc<Tallies>; 2]>,
@@ -47,6 +50,11 @@ impl Counts {
         if self.chunks.spilled() {
             want_all(&self.chunks);
         }
+    }
+
+    /// Asks for the tallies of so many candidates.
+    pub fn want_first(&self, count: usize) {
+        (0..count).step_by(STRIDE).chain(count.checked_sub(1)).for_each(|index| self.want(index));
     }
 
     /// Asks for a candidate's tally and those beside it.

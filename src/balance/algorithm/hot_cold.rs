@@ -180,6 +180,10 @@ impl Select for Prepared {
         contest::shares((0..panel.len()).map(|index| (panel.id(index), 1.0 / panel.inverse(index))))
     }
 
+    fn gave(&self, id: MemberId) {
+        self.panel.gave(id);
+    }
+
     fn fetch(&self, step: u32) {
         self.panel.fetch(step, want_own);
     }

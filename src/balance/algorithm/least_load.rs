@@ -109,6 +109,10 @@ impl Select for Prepared {
         self.0.shares()
     }
 
+    fn gave(&self, id: MemberId) {
+        self.0.gave(id);
+    }
+
     fn fetch(&self, step: u32) {
         self.0.fetch(step, |_, _| {});
     }

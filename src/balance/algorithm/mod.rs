@@ -72,6 +72,14 @@ impl Ids {
     fn get(&self, index: usize) -> MemberId {
         self.0.get(index).copied().unwrap_or(MemberId(index as u32))
     }
+
+    /// Where one is in the order of the candidates, of whom there are so many.
+    fn find(&self, id: MemberId, count: usize) -> Option<usize> {
+        match &*self.0 {
+            [] => Some(id.0 as usize).filter(|&index| index < count),
+            ids => ids.binary_search(&id).ok(),
+        }
+    }
 }
 
 /// What a choice depends on beside the candidates.
@@ -191,6 +199,9 @@ pub trait Select: Send + Sync {
 
     /// The share of answers that each candidate may expect, in the order of the candidates; they sum to 1.
     fn shares(&self) -> Vec<(MemberId, f64)>;
+
+    /// Takes note of an answer that gives one of the candidates without the rule's doing: a token named it, or labels.
+    fn gave(&self, _: MemberId) {}
 
     /// [Asks](super::ahead) for what a choice will read, if that is known before, in steps, each of which reads only what the
     /// one before asked for: step 1 for its own, 2 for what that points to, 3 for what is behind that.

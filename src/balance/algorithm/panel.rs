@@ -122,7 +122,13 @@ struct Uneven {
     inverses: Box<[f64]>,
     /// Where each one's tally is; none where tallies follow each other along every stretch, as they mostly do.
     tally_of: Box<[At]>,
+    /// Whether other farms give some of them too.
+    is_shared: bool,
 }
+
+/// A candidate that nobody else gives is compared with its tally at every so many answers, for those that two threads gave at
+/// the same time.
+const RARELY: u32 = 16;
 
 /// What a measure may look at of one candidate.
 pub struct Lane<'a, O: Beside> {
@@ -206,8 +212,10 @@ impl<O: Beside> Panel<O> {
         let first = candidates.first();
         let alike = candidates.iter().all(|one| first.is_some_and(|first| first.weight == one.weight));
         let inverses = candidates.iter().filter(|_| !alike).map(|one| 1.0 / one.weight).collect();
-        let uneven = Uneven { ids: Ids::of(candidates), inverses, tally_of: tally_of.into() };
-        let is_even = uneven.ids.0.is_empty() && uneven.inverses.is_empty() && uneven.tally_of.is_empty();
+        let is_shared = candidates.iter().any(|one| one.gauge.is_shared());
+        let uneven = Uneven { ids: Ids::of(candidates), inverses, tally_of: tally_of.into(), is_shared };
+        let lists = [uneven.ids.0.is_empty(), uneven.inverses.is_empty(), uneven.tally_of.is_empty()];
+        let is_even = lists == [true; 3] && !is_shared;
         stretches.shrink_to_fit();
         Self {
             stretches,
@@ -311,12 +319,30 @@ impl<O: Beside> Panel<O> {
     /// gave it some that were not seen: these are now, and it must be compared anew. Gives whether it did.
     #[inline(always)]
     pub fn give(&self, found: Found, look_again: bool) -> bool {
-        let (board, _) = &self.boards[found.at.chunk()];
-        let is_due = !(board.catch_up(found.at.place(), self.tally(found)) && look_again);
+        let ((board, _), place) = (&self.boards[found.at.chunk()], found.at.place());
+        let is_lag_likely = self.is_shared() || board.line(place).given(place) % RARELY == RARELY - 1;
+        let is_due = !(is_lag_likely && board.catch_up(place, self.tally(found)) && look_again);
         if is_due {
-            board.give(found.at.place());
+            board.give(place);
         }
         is_due
+    }
+
+    /// See [`Select::gave`].
+    pub fn gave(&self, id: MemberId) {
+        let index = match &self.uneven {
+            Some(uneven) => uneven.ids.find(id, self.len()),
+            None => Some(id.0 as usize).filter(|&index| index < self.len()),
+        };
+        if let Some(index) = index {
+            self.give(self.find(index), false);
+        }
+    }
+
+    /// Whether other farms give some of the candidates too.
+    #[inline]
+    fn is_shared(&self) -> bool {
+        self.uneven.as_ref().is_some_and(|uneven| uneven.is_shared)
     }
 
     /// What a rule keeps of one that was found, and its place on that line.

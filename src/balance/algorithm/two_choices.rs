@@ -75,6 +75,10 @@ impl Select for Prepared {
         self.contenders.shares()
     }
 
+    fn gave(&self, id: MemberId) {
+        self.contenders.gave(id);
+    }
+
     fn fetch(&self, step: u32) {
         self.contenders.fetch(step, |_, _| {});
     }

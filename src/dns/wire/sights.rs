@@ -96,8 +96,9 @@ impl Sights {
         }
     }
 
-    /// Counts what is not counted yet.
+    /// Counts what is not counted yet: the batch is over.
     pub fn settle(&mut self) {
+        self.expected.count = 0;
         for number in self.uncounted.drain(..) {
             if let Some(Some(sight)) = self.each.get_mut(number as usize) {
                 sight.settle();
@@ -108,10 +109,10 @@ impl Sights {
     /// Finds out which farms these queries ask for, if there are many, and begins to ask for what their answers will read. Each
     /// begins with a datagram, and may go on behind it.
     pub fn expect<'a>(&mut self, zones: &Zones, batch: impl Iterator<Item = &'a [u8]>) {
-        self.expected.count = 0;
         if zones.farms().len() < CROWD {
             return;
         }
+        self.expected.count = 0;
         let mut sought = [None; SOUGHT];
         for datagram in batch.take(BATCH) {
             let place = self.expected.count;

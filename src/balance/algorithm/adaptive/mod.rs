@@ -358,7 +358,10 @@ impl Select for Prepared {
                 want_all(&self.places.0);
                 want(&*self.drive);
             }
-            _ => self.slab.want_all(),
+            _ => {
+                self.slab.want_all();
+                self.counts.want_first(self.len());
+            }
         }
         if let Some(turns) = &self.turns {
             turns.fetch(step - 1);

@@ -15,7 +15,6 @@ impl<O: Beside> Panel<O> {
             }
             _ if self.draw.is_some() => {}
             2 => {
-                want(&self.pool.average);
                 if let Some(uneven) = &self.uneven {
                     want(&**uneven);
                 }
@@ -61,7 +60,11 @@ impl<O: Beside> Panel<O> {
     #[inline]
     pub fn want(&self, index: usize) {
         let found = self.find(index);
-        self.boards[found.at.chunk()].0.want(found.at.place());
+        let (board, _) = &self.boards[found.at.chunk()];
+        board.want(found.at.place());
+        if self.is_shared() {
+            board.want_baselines(found.at.place());
+        }
         self.tallies[found.tally.chunk()].want(found.tally.place());
     }
 
@@ -70,5 +73,14 @@ impl<O: Beside> Panel<O> {
         let (board, beside) = &self.boards[stretch.at.chunk()];
         board.want(stretch.at.place());
         own(beside, stretch.at.place());
+        if self.is_shared() {
+            board.want_baselines(stretch.at.place());
+            for tally in [stretch.tally, stretch.tally.plus(stretch.length as usize - 1)] {
+                // Where tallies do not follow each other, the last one is elsewhere.
+                if let Some(tallies) = self.tallies.get(tally.chunk()) {
+                    tallies.want(tally.place());
+                }
+            }
+        }
     }
 }
