@@ -131,7 +131,7 @@ pub struct Gauges {
 }
 
 impl Gauges {
-    /// Makes room for so many tallies and boards to come, beside each other in memory.
+    /// Makes room for so many tallies and boards to come, as far as there is none.
     pub fn reserve(&mut self, tallies: usize, boards: usize) {
         self.tallies.reserve(tallies);
         self.boards.reserve(boards);

@@ -6,6 +6,7 @@
 //! after another into the same chunk of memory. A [`Slot`] is one of them; it keeps its chunk alive, and stays where it is
 //! for as long as anybody has it, so that numbers never move under those who read or count.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Places in a chunk.
@@ -50,28 +51,27 @@ impl<C> Slot<C> {
 pub struct Mint<C> {
     last: Option<Slot<C>>,
     /// Chunks that nobody has a slot of yet.
-    ready: Vec<Arc<C>>,
+    ready: VecDeque<Arc<C>>,
 }
 
 impl<C> Default for Mint<C> {
     fn default() -> Self {
-        Self { last: None, ready: Vec::new() }
+        Self { last: None, ready: VecDeque::new() }
     }
 }
 
 impl<C: Default> Mint<C> {
-    /// Makes the chunks of so many slots to come, beside each other in memory.
+    /// Makes the chunks of so many slots to come, as far as they are not there. Those made first are taken first.
     pub fn reserve(&mut self, slots: usize) {
-        self.ready.resize_with(slots.div_ceil(CHUNK), Arc::default);
-        // The first one made is taken first.
-        self.ready.reverse();
+        let chunks = slots.div_ceil(CHUNK).max(self.ready.len());
+        self.ready.resize_with(chunks, Arc::default);
     }
 
     /// A fresh slot, beside the one before.
     pub fn slot(&mut self) -> Slot<C> {
         let slot = match self.last.take() {
             Some(last) if last.place() + 1 < CHUNK => Slot { place: last.place + 1, chunk: last.chunk },
-            _ => Slot { chunk: self.ready.pop().unwrap_or_default(), place: 0 },
+            _ => Slot { chunk: self.ready.pop_front().unwrap_or_default(), place: 0 },
         };
         self.last = Some(slot.clone());
         slot
@@ -101,6 +101,8 @@ mod tests {
     fn no_two_slots_are_the_same_place_and_neighbours_share_a_chunk() {
         let mut mint = Mint::<Numbers>::default();
         mint.reserve(CHUNK + 1);
+        mint.reserve(1);
+        assert_eq!(mint.ready.len(), 2);
         let slots: Vec<_> = (0..3 * CHUNK as u64).map(|_| mint.slot()).collect();
         slots.iter().zip(0..).for_each(|(slot, value)| number(slot).store(value, Relaxed));
         assert!(slots.iter().zip(0..).all(|(slot, value)| number(slot).load(Relaxed) == value));

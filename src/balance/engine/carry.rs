@@ -60,9 +60,8 @@ pub(super) fn truth(
     let is_new = |&(index, _): &(usize, &FarmPlan)| farm_numbers.get(index).copied().flatten().is_none();
     let new_farms: Vec<_> = plan.farms.iter().enumerate().filter(is_new).map(|(_, farm)| farm).collect();
     let new_backends = plan.backends.len() - numbers.iter().flatten().count();
-    let new_members = new_farms.iter().map(|farm| farm.members.len()).sum();
-    let names = new_farms.iter().map(|farm| &farm.name);
-    let mut fresh = Fresh::prepare(names, (new_backends, new_members), &common);
+    let new_farms = new_farms.iter().map(|farm| (&farm.name, farm.members.len()));
+    let mut fresh = Fresh::prepare(new_farms, new_backends, &common);
     let follow = |known: &mut Backend, plan: BackendPlan| {
         known.replan(plan);
         // If it registered, the configuration is the one to say where it is from now on.

@@ -2,7 +2,8 @@
 //!
 //! Choices read the numbers of members, tallies, farms and what their members have in common; the engine keeps ten times
 //! as much beside them, for reports and people. Were each made when its turn comes, each of ten thousand farms would have
-//! its few lines on pages of memory of their own, and an answer would wait for the tables of pages more than for the lines.
+//! its few lines on pages of memory of their own, and an answer would wait for the tables of pages more than for the lines. So
+//! what belongs to the same few farms is made together, and nothing between.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,16 +23,22 @@ pub(super) struct Fresh {
 }
 
 impl Fresh {
-    /// Makes farms of these names, to be asked for in this order, and room for so many tallies and members' numbers.
+    /// Makes farms of these names and numbers of members, to be asked for in this order, and room for the members' numbers and
+    /// so many tallies of backends, which mostly come in the order of the members.
     pub(super) fn prepare<'a>(
-        names: impl Iterator<Item = &'a Name>,
-        (tallies, boards): (usize, usize),
+        farms: impl Iterator<Item = (&'a Name, usize)>,
+        tallies: usize,
         common: &Arc<Common>,
     ) -> Self {
-        let mut gauges = Gauges::default();
-        gauges.reserve(tallies, boards);
-        let farms = names.map(|name| (bare(name, common), Arc::default())).collect();
-        Self { gauges, farms }
+        let mut fresh = Self::default();
+        let mut members = 0;
+        for (name, more) in farms {
+            members += more;
+            fresh.gauges.reserve(tallies.min(members), members);
+            fresh.farms.push_back((bare(name, common), Arc::default()));
+        }
+        fresh.gauges.reserve(tallies, members);
+        fresh
     }
 
     /// A farm of this name, without members, and what those will have in common.
@@ -56,7 +63,7 @@ mod tests {
     fn whoever_asks_gets_a_farm_of_his_name_prepared_or_not() {
         let common = Arc::new(Common::new(1));
         let names = ["one", "two", "three"].map(|name| Name::parse(name).unwrap());
-        let mut fresh = Fresh::prepare(names[..2].iter(), (100, 1000), &common);
+        let mut fresh = Fresh::prepare(names[..2].iter().map(|name| (name, 500)), 100, &common);
         let made: Vec<_> = fresh.farms.iter().map(|(farm, _)| Arc::clone(farm)).collect();
         for (index, name) in [(0, &names[0]), (2, &names[2]), (1, &names[1]), (1, &names[1])] {
             let (farm, _) = fresh.farm(name, &common);
