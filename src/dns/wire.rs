@@ -10,6 +10,7 @@
 //! What happens per batch and not per query: the clock, the configuration's pointer, the counters; and where there are
 //! many farms, finding out which of them a batch needs ([`sights`]).
 
+mod seats;
 mod sights;
 
 use std::net::SocketAddr;
@@ -104,16 +105,16 @@ impl Wire {
             edns => edns.as_ref(),
         };
 
-        let found = sights.asked(&authority.zones, number, &place[HEADER..])?;
-        let (farm, view, uncounted) = sights.of(&authority.zones, found.number()).look();
+        let asked = sights.asked(&authority.zones, number, &place[HEADER..])?;
+        let (farm, view, uncounted) = sights.of(asked)?.look();
         if view.answers() != 1 || view.elsewhere().is_some() {
             return None;
         }
         let mut lower = [0; MAX_NAME];
-        let lower = &mut lower[..found.labels().end];
-        lower.copy_from_slice(&question.name[found.labels()]);
+        let lower = &mut lower[..asked.below.labels().end];
+        lower.copy_from_slice(&question.name[asked.below.labels()]);
         lower.make_ascii_lowercase();
-        let stick = farm.read_label(&lower[found.nearest()], now);
+        let stick = farm.read_label(&lower[asked.below.nearest()], now);
         if matches!(stick, Stick::Token(token) if token.mode() == Mode::Farm) {
             return None;
         }
@@ -139,7 +140,7 @@ impl Wire {
             }),
         })??;
 
-        sights.note(found.number());
+        sights.note(asked);
 
         // From here on nothing of the query is read any more.
         let mut end = Opt::default();
@@ -271,9 +272,7 @@ impl Answer for Wire {
         now: Moment,
         reply: &mut Vec<u8>,
     ) -> Reply {
-        if let Some(authority) = &self.authority {
-            self.sights.go_on(&authority.zones, number);
-        }
+        self.sights.go_on(number);
         if let Some(length) = self.answer_plainly::<false>(number, place, length, client, now) {
             return Reply::InPlace(length);
         }

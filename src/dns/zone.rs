@@ -23,7 +23,8 @@ use crate::balance::Farm;
 
 use super::name::{self, Labels, ROOT_HASH};
 use super::zonefile::{ZoneContent, ZoneError};
-use farms::{Apex, Below, FarmTable, Sought};
+pub use farms::{Below, Key};
+use farms::{Apex, FarmTable};
 
 /// Every zone, ready to be asked.
 pub struct Zones {
@@ -130,41 +131,25 @@ pub struct FarmName<'a> {
     pub nearest: Range<usize>,
 }
 
-/// A farm that is plainly asked for: see [`Zones::plainly_asked`].
+/// A name that may ask plainly for a farm: see [`Zones::plainly`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlainName {
-    number: u32,
+    key: Key,
     below: Below,
 }
 
 impl PlainName {
-    /// The farm's place in [`Zones::farms`].
+    /// The farm's name.
     #[inline]
-    pub fn number(self) -> usize {
-        self.number as usize
+    pub fn key(&self) -> &Key {
+        &self.key
     }
 
-    /// Where LABELS stand, as in [`FarmName`].
+    /// Where the farm's name stands.
     #[inline]
-    pub fn labels(self) -> Range<usize> {
-        0..usize::from(self.below.label)
+    pub fn below(&self) -> Below {
+        self.below
     }
-
-    /// Where the text of the last of them stands, as in [`FarmName`].
-    #[inline]
-    pub fn nearest(self) -> Range<usize> {
-        match self.below.label {
-            0 => 0..0,
-            label => usize::from(self.below.before) + 1..usize::from(label),
-        }
-    }
-}
-
-/// A name that may ask plainly for a farm: see [`Zones::seek`].
-#[derive(Clone, Copy)]
-pub struct Lead<'a> {
-    sought: Sought<'a>,
-    below: Below,
 }
 
 /// What a name is.
@@ -288,7 +273,7 @@ impl Zones {
     #[inline]
     fn farm_of(&self, label: &[u8]) -> Option<usize> {
         let (_, text) = label.split_first()?;
-        self.table.find(text, text.len()).map(|number| number as usize)
+        self.table.find(&Key::read(text, text.len())?)
     }
 
     /// Whether farms are below this node.
@@ -297,31 +282,19 @@ impl Zones {
         self.nodes.get(self.home as usize).is_some_and(|home| std::ptr::eq(home, node))
     }
 
-    /// The farm that the name which `octets` begin with asks for, in the form [`Form::Plain`], if it does; the same that
-    /// [`find`](Self::find) finds, in any letter case. Octets may go on behind the name, and it is faster if some do.
+    /// What the name which `octets` begin with asks for, if it asks in the form [`Form::Plain`] and if there is
+    /// [such a farm](Self::named): the same that [`find`](Self::find) finds, in any letter case. Octets may go on behind the name,
+    /// and it is faster if some do. Reads nothing of the farms.
     #[inline]
-    pub fn plainly_asked(&self, octets: &[u8]) -> Option<PlainName> {
+    pub fn plainly(&self, octets: &[u8]) -> Option<PlainName> {
         let below = self.plainly_below(octets)?;
         let (length, text) = octets.get(usize::from(below.label)..)?.split_first()?;
-        let number = self.table.find(text, usize::from(*length))?;
-        Some(PlainName { number, below })
+        Some(PlainName { key: Key::read(text, usize::from(*length))?, below })
     }
 
-    /// The same in two steps, of which the first reads none of what lies in a place of the farm's own, but
-    /// [asks](crate::balance::ahead) for it. `None` if there is no such farm.
-    #[inline]
-    pub fn seek(&self, octets: &[u8]) -> Option<Lead<'_>> {
-        let below = self.plainly_below(octets)?;
-        let (length, text) = octets.get(usize::from(below.label)..)?.split_first()?;
-        let sought = self.table.seek(text, usize::from(*length))?;
-        Some(Lead { sought, below })
-    }
-
-    /// The second step.
-    #[inline]
-    pub fn follow(&self, lead: &Lead<'_>) -> Option<PlainName> {
-        let number = self.table.sought(&lead.sought)?;
-        Some(PlainName { number, below: lead.below })
+    /// The place in [`farms`](Self::farms) of the farm that has this name.
+    pub fn named(&self, key: &Key) -> Option<usize> {
+        self.table.find(key)
     }
 
     /// Where the label is that may be a farm's, if those in front of it ask for nothing but the farm.

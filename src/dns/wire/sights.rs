@@ -5,18 +5,20 @@
 //! after another, queries would wait for memory most of the time. But the queries of a batch wait for different lines: so
 //! steps towards each farm are taken while those before it are answered, and each step only asks for what the next one reads.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
+
+use hashbrown::hash_table::IntoIter;
 
 use super::super::authority::Authority;
 use super::super::query::HEADER;
 use super::super::udp::BATCH;
-use super::super::zone::{Lead, PlainName, Zones};
-use crate::balance::ahead::want_at;
+use super::super::zone::{Below, Zones};
+use super::seats::{Place, Seat, Seats, Sought};
 use crate::balance::sight::Sight;
 use crate::balance::view::STEPS;
 
-/// From so many farms on it pays to fetch what a batch needs: fewer stay in the cache, and the extra look-up costs some
-/// per cent of an answer.
+/// From so many farms on it pays to fetch what a batch needs: fewer stay in the cache.
 pub const CROWD: usize = 1000;
 
 /// The views of a configuration's farms, of those that this thread was asked for.
@@ -24,35 +26,41 @@ pub const CROWD: usize = 1000;
 pub struct Sights {
     /// The configuration; held so that no other one can stand at its address.
     of: Weak<Authority>,
-    each: Vec<Option<Sight>>,
+    seats: Seats,
     /// Those of configurations before. A thread may be the last to hold their views: to free ten thousand of them takes
     /// longer than a query should wait.
-    former: Vec<Option<Sight>>,
+    former: VecDeque<IntoIter<Seat>>,
     /// Farms that have answers which are not counted yet.
-    uncounted: Vec<u32>,
+    uncounted: Vec<Place>,
     expected: Expected,
 }
 
-/// What the datagrams of a batch ask for, by their places in it.
+/// A farm that is plainly asked for: its seat, and where its name stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// Its seat.
+    pub place: Place,
+    /// Where its name stands.
+    pub below: Below,
+}
+
+/// What the datagrams of a batch ask for, by their numbers in it.
 struct Expected {
-    names: [Option<PlainName>; BATCH],
+    each: [Option<Asked>; BATCH],
     /// How many there are; none where it was not found out.
     count: usize,
 }
 
 impl Default for Expected {
     fn default() -> Self {
-        Self { names: [None; BATCH], count: 0 }
+        Self { each: [None; BATCH], count: 0 }
     }
 }
-
-/// Names that are sought at a time.
-const SOUGHT: usize = 8;
 
 /// Steps towards a farm, and how many farms before its answer each is taken.
 const LEADS: [(u32, usize); 1 + STEPS as usize] = [(0, 16), (1, 12), (2, 8), (3, 4)];
 
-/// Former sights that one batch lets go.
+/// Former seats that one batch lets go.
 const LET_GO: usize = 16;
 
 impl Sights {
@@ -67,40 +75,38 @@ impl Sights {
 
     fn begin(&mut self, farms: usize) {
         self.uncounted.clear();
-        self.former.append(&mut self.each);
-        self.each.resize_with(farms, || None);
+        self.former.push_back(std::mem::replace(&mut self.seats, Seats::of(farms)).into_iter());
     }
 
     #[inline]
     fn let_go(&mut self) {
-        if !self.former.is_empty() {
-            self.former.truncate(self.former.len().saturating_sub(LET_GO));
-            if self.former.is_empty() {
-                self.former = Vec::new();
-            }
+        if let Some(seats) = self.former.front_mut()
+            && seats.by_ref().take(LET_GO).count() < LET_GO
+        {
+            self.former.pop_front();
         }
     }
 
-    /// The farm at this place in `zones`, those of the configuration.
+    /// A farm that was [asked](Self::asked) for.
     #[inline]
-    pub fn of(&mut self, zones: &Zones, number: usize) -> &mut Sight {
-        self.each[number].get_or_insert_with(|| Sight::of(&zones.farms()[number]))
+    pub fn of(&mut self, asked: Asked) -> Option<&mut Sight> {
+        self.seats.sight_mut(asked.place)
     }
 
     /// Notes that a farm has given an answer that is not counted.
     #[inline]
-    pub fn note(&mut self, number: usize) {
+    pub fn note(&mut self, asked: Asked) {
         // Those of one farm mostly come one after another.
-        if self.uncounted.last() != Some(&(number as u32)) {
-            self.uncounted.push(number as u32);
+        if self.uncounted.last() != Some(&asked.place) {
+            self.uncounted.push(asked.place);
         }
     }
 
     /// Counts what is not counted yet: the batch is over.
     pub fn settle(&mut self) {
         self.expected.count = 0;
-        for number in self.uncounted.drain(..) {
-            if let Some(Some(sight)) = self.each.get_mut(number as usize) {
+        for place in self.uncounted.drain(..) {
+            if let Some(sight) = self.seats.sight_mut(place) {
                 sight.settle();
             }
         }
@@ -112,57 +118,52 @@ impl Sights {
         if zones.farms().len() < CROWD {
             return;
         }
-        self.expected.count = 0;
-        let mut sought = [None; SOUGHT];
-        for datagram in batch.take(BATCH) {
-            let place = self.expected.count;
-            if place >= SOUGHT {
-                self.found(zones, place - SOUGHT, &sought[place % SOUGHT]);
-            }
-            sought[place % SOUGHT] = datagram.get(HEADER..).and_then(|name| zones.seek(name));
-            self.expected.count += 1;
+        let mut sought: [Option<(Sought, Below)>; BATCH] = [None; BATCH];
+        let mut count = 0;
+        for (sought, datagram) in sought.iter_mut().zip(batch) {
+            let name = datagram.get(HEADER..).and_then(|octets| zones.plainly(octets));
+            *sought = name.map(|name| (self.seats.seek(*name.key()), name.below()));
+            count += 1;
         }
-        let count = self.expected.count;
-        (count.saturating_sub(SOUGHT)..count).for_each(|place| self.found(zones, place, &sought[place % SOUGHT]));
+        for (asked, sought) in self.expected.each.iter_mut().zip(&sought[..count]) {
+            *asked = sought.as_ref().and_then(|(sought, below)| {
+                let place = self.seats.find(zones, sought)?;
+                Some(Asked { place, below: *below })
+            });
+        }
+        self.expected.count = count;
         for (step, lead) in LEADS {
-            (0..lead).for_each(|place| self.ask(zones, place, step));
+            (0..lead).for_each(|number| self.ask(number, step));
         }
     }
 
-    /// Notes what a datagram asks for.
+    /// What the datagram of this number in the batch, whose name `octets` begin with, asks for, if that is a farm and plainly.
     #[inline]
-    fn found(&mut self, zones: &Zones, place: usize, lead: &Option<Lead<'_>>) {
-        let name = lead.as_ref().and_then(|lead| zones.follow(lead));
-        self.expected.names[place] = name;
-        if let Some(name) = name {
-            want_at(&self.each, name.number());
+    pub fn asked(&mut self, zones: &Zones, number: usize, octets: &[u8]) -> Option<Asked> {
+        if let Some(asked) = self.expected.each[..self.expected.count].get(number) {
+            return *asked;
         }
+        let name = zones.plainly(octets)?;
+        let place = self.seats.find(zones, &self.seats.seek(*name.key()))?;
+        Some(Asked { place, below: name.below() })
     }
 
-    /// What the datagram at this place of the batch, whose name `octets` begin with, asks for: see [`Zones::plainly_asked`].
+    /// Asks for what comes a little later; to be called before the answer to the datagram of this number.
     #[inline]
-    pub fn asked(&self, zones: &Zones, place: usize, octets: &[u8]) -> Option<PlainName> {
-        match self.expected.names[..self.expected.count].get(place) {
-            Some(name) => *name,
-            None => zones.plainly_asked(octets),
-        }
-    }
-
-    /// Asks for what comes a little later; to be called before the answer at this place of the batch.
-    #[inline]
-    pub fn go_on(&mut self, zones: &Zones, place: usize) {
-        if place < self.expected.count {
+    pub fn go_on(&self, number: usize) {
+        if number < self.expected.count {
             for (step, lead) in LEADS {
-                self.ask(zones, place + lead, step);
+                self.ask(number + lead, step);
             }
         }
     }
 
-    /// Takes a step towards the farm that is asked for at this place of the batch.
+    /// Takes a step towards the farm that the datagram of this number asks for.
     #[inline]
-    fn ask(&mut self, zones: &Zones, place: usize, step: u32) {
-        if let Some(Some(name)) = self.expected.names[..self.expected.count].get(place) {
-            let sight = self.of(zones, name.number());
+    fn ask(&self, number: usize, step: u32) {
+        if let Some(Some(asked)) = self.expected.each[..self.expected.count].get(number)
+            && let Some(sight) = self.seats.sight(asked.place)
+        {
             if step == 0 { sight.want() } else { sight.seen().fetch(step) }
         }
     }
@@ -170,27 +171,65 @@ impl Sights {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::ZoneContent;
     use super::*;
     use crate::balance::plan::FarmPlan;
     use crate::balance::{Engine, Farm, Moment, Name, Plan, algorithm};
 
+    const ZONE: &str = "@ SOA ns h 1 3600 600 86400 1\n@ NS ns\nns A 127.0.0.1\n";
+
+    /// So many farms, `f0` and so on, without members.
+    fn farms(count: usize) -> (Vec<Arc<Farm>>, Zones) {
+        let rule = algorithm::find("random").unwrap();
+        let plan = |number| FarmPlan::new(Name::parse(&format!("f{number}")).unwrap(), [], rule);
+        let plan = Plan { farms: (0..count).map(plan).collect(), backends: Vec::new() };
+        let farms = Engine::new(plan, Moment::ZERO).unwrap().farms();
+        let content = ZoneContent::parse("zone".as_ref(), ZONE, &"athena.".parse().unwrap()).unwrap();
+        let zones = Zones::new(&[content], &farms).unwrap();
+        (farms, zones)
+    }
+
+    fn query(farm: &str) -> Vec<u8> {
+        [&[0; HEADER], &[farm.len() as u8][..], farm.as_bytes(), b"\x06athena\0\0\x01\0\x01"].concat()
+    }
+
+    #[test]
+    fn a_farm_has_one_seat_and_a_stranger_none() {
+        let (farms, zones) = farms(3);
+        let mut sights = Sights::default();
+        sights.begin(farms.len());
+        let mut asked = |name: &str| {
+            let asked = sights.asked(&zones, 0, &query(name)[HEADER..])?;
+            Some((asked.place, sights.of(asked).unwrap().look().0.name().to_string()))
+        };
+        let first: Vec<_> = ["f0", "f1", "F2"].iter().map(|name| asked(name).unwrap()).collect();
+        let names: Vec<_> = first.iter().map(|(_, name)| &**name).collect();
+        assert_eq!(names, ["f0", "f1", "f2"]);
+        let again: Vec<_> = ["F0", "f1", "f2"].iter().map(|name| asked(name).unwrap()).collect();
+        assert_eq!(again, first);
+        assert!((3..1000).all(|number| asked(&format!("f{number}")).is_none()));
+    }
+
     #[test]
     fn what_was_seen_under_another_configuration_is_let_go_a_little_at_a_time() {
-        let rule = algorithm::find("random").unwrap();
-        let one = FarmPlan::new(Name::parse("one").unwrap(), [], rule);
-        let engine = Engine::new(Plan { farms: vec![one], backends: Vec::new() }, Moment::ZERO).unwrap();
-        let farm: Arc<Farm> = engine.farm("one").unwrap();
-        let held = Arc::strong_count(&farm);
-
+        let (farms, zones) = farms(40);
+        let held = || farms.iter().filter(|farm| Arc::strong_count(farm) > 2).count();
         let mut sights = Sights::default();
-        sights.begin(40);
-        sights.each.iter_mut().for_each(|sight| *sight = Some(Sight::of(&farm)));
-        sights.begin(40);
-        assert_eq!(Arc::strong_count(&farm), held + 40, "nobody waits for it");
-        for left in [24, 8, 0, 0] {
-            sights.let_go();
-            assert_eq!(Arc::strong_count(&farm), held + left);
+        sights.begin(farms.len());
+        assert_eq!(held(), 0);
+        for number in 0..40 {
+            let asked = sights.asked(&zones, 0, &query(&format!("f{number}"))[HEADER..]).unwrap();
+            sights.note(asked);
         }
-        assert_eq!((sights.each.len(), sights.former.capacity()), (40, 0));
+        sights.settle();
+        assert_eq!(held(), 40);
+        sights.begin(farms.len());
+        assert_eq!(held(), 40, "nobody waits for it");
+        // First the seats before these, of which there are none.
+        for left in [40, 24, 8, 0, 0] {
+            sights.let_go();
+            assert_eq!(held(), left);
+        }
+        assert!(sights.former.is_empty());
     }
 }

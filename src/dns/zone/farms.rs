@@ -2,26 +2,27 @@
 //!
 //! A farm's name is one label of at most 32 octets below the apex of the first zone. So it is four words, in lower case and
 //! filled up with zeros: read from wherever it stands in a datagram, hashed and compared without a loop over octets or a
-//! branch that depends on its length, and it lies on a line of the cache together with its number.
+//! branch that depends on its length. Whoever answers keeps [what he has found](crate::dns::wire) by the same key.
+
+use std::ops::Range;
 
 use hashbrown::HashTable;
 
-use crate::balance::ahead::want;
 use crate::balance::name::MAX_NAME;
 use crate::balance::random::lower;
 
 const WORD: usize = size_of::<u64>();
 const WORDS: usize = MAX_NAME / WORD;
 
-/// A farm's name.
+/// A farm's name, or what may be one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Key([u64; WORDS]);
+pub struct Key([u64; WORDS]);
 
 impl Key {
     /// A label of so many octets, in any letter case, which `octets` begin with; they may go on behind it. `None` if no name
     /// is so long, or has the octet 0 at its end, which would be taken for none.
     #[inline]
-    fn read(octets: &[u8], length: usize) -> Option<Self> {
+    pub fn read(octets: &[u8], length: usize) -> Option<Self> {
         if length > MAX_NAME || *octets.get(length.checked_sub(1)?)? == 0 {
             return None;
         }
@@ -39,9 +40,9 @@ impl Key {
         Some(Self(std::array::from_fn(word)))
     }
 
-    /// Not keyed: only names of the configuration are stored, so no client can make them collide.
+    /// A hash of it. Not keyed: only names of the configuration are stored, so no client can make them collide.
     #[inline]
-    fn hash(&self) -> u64 {
+    pub fn hash(&self) -> u64 {
         const ODD: [u64; WORDS] =
             [0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb, 0xd1b5_4a32_d192_ed03];
         let products = self.0.iter().zip(ODD).map(|(word, odd)| word.wrapping_mul(odd));
@@ -57,24 +58,8 @@ fn first_bits(bits: u32) -> u64 {
     1u64.checked_shl(bits).map_or(u64::MAX, |next| next - 1)
 }
 
-/// A farm's name and its number, on one line of the cache.
-#[derive(Debug, Clone, Copy)]
-#[repr(align(64))]
-struct Entry {
-    key: Key,
-    number: u32,
-}
-
 /// The names of the farms, each with its number.
-pub struct FarmTable(HashTable<Entry>);
-
-/// A name that is looked for, and where it probably is.
-#[derive(Clone, Copy)]
-pub struct Sought<'a> {
-    key: Key,
-    hash: u64,
-    entry: &'a Entry,
-}
+pub struct FarmTable(HashTable<(Key, u32)>);
 
 impl FarmTable {
     /// Of names in the order of their numbers, all different.
@@ -82,41 +67,17 @@ impl FarmTable {
         let mut table = HashTable::with_capacity(names.len());
         for (name, number) in names.zip(0..) {
             if let Some(key) = Key::read(name.as_bytes(), name.len()) {
-                table.insert_unique(key.hash(), Entry { key, number }, |entry| entry.key.hash());
+                table.insert_unique(key.hash(), (key, number), |(key, _)| key.hash());
             }
         }
         Self(table)
     }
 
-    /// The farm whose name is the label of so many octets, in any letter case, that `octets` begin with.
+    /// The number of the farm that has this name.
     #[inline]
-    pub fn find(&self, octets: &[u8], length: usize) -> Option<u32> {
-        let key = Key::read(octets, length)?;
-        self.find_key(&key, key.hash())
-    }
-
-    #[inline]
-    fn find_key(&self, key: &Key, hash: u64) -> Option<u32> {
-        self.0.find(hash, |entry| entry.key == *key).map(|entry| entry.number)
-    }
-
-    /// Asks for what [`find`](Self::find) will read of such a label. `None` if there is no farm of this name.
-    #[inline]
-    pub fn seek(&self, octets: &[u8], length: usize) -> Option<Sought<'_>> {
-        let key = Key::read(octets, length)?;
-        let hash = key.hash();
-        let entry = self.0.find(hash, |_| true)?;
-        want(entry);
-        Some(Sought { key, hash, entry })
-    }
-
-    /// The same as [`find`](Self::find), of what [`seek`](Self::seek) has asked for.
-    #[inline]
-    pub fn sought(&self, sought: &Sought<'_>) -> Option<u32> {
-        match sought.entry {
-            entry if entry.key == sought.key => Some(entry.number),
-            _ => self.find_key(&sought.key, sought.hash),
-        }
+    pub fn find(&self, key: &Key) -> Option<usize> {
+        let (_, number) = self.0.find(key.hash(), |(other, _)| other == key)?;
+        Some(*number as usize)
     }
 }
 
@@ -134,6 +95,23 @@ pub struct Below {
     pub label: u8,
     /// Where the one in front of that begins; the same where there is none.
     pub before: u8,
+}
+
+impl Below {
+    /// Where the labels in front stand, each with its length octet; empty if there are none.
+    #[inline]
+    pub fn labels(self) -> Range<usize> {
+        0..usize::from(self.label)
+    }
+
+    /// Where the text of the last of them stands; empty if there is none.
+    #[inline]
+    pub fn nearest(self) -> Range<usize> {
+        match self.label {
+            0 => 0..0,
+            label => usize::from(self.before) + 1..usize::from(label),
+        }
+    }
 }
 
 impl Apex {
@@ -196,19 +174,15 @@ mod tests {
 
     const LONGEST: &str = "a-name-of-two-and-thirty-octets_";
 
-    fn find(table: &FarmTable, label: &[u8], behind: &[u8]) -> Option<u32> {
+    fn find(table: &FarmTable, label: &[u8], behind: &[u8]) -> Option<usize> {
         let octets = [label, behind].concat();
-        let found = table.find(&octets, label.len());
-        let sought = table.seek(&octets, label.len());
-        assert_eq!(sought.and_then(|sought| table.sought(&sought)), found);
-        found
+        table.find(&Key::read(&octets, label.len())?)
     }
 
     #[test]
     fn names_are_found_in_any_case_and_whatever_stands_behind_them() {
         let names = ["one", "two", "o", "farm_one", "farm-ten", LONGEST, &LONGEST[..31]];
         let table = FarmTable::new(names.iter().copied());
-        assert_eq!(size_of::<Entry>(), 64);
         for behind in [&b""[..], b"\x06athena\0", &[0; 40], &[b'Z'; 40]] {
             for (name, number) in names.iter().zip(0..) {
                 assert_eq!(find(&table, name.as_bytes(), behind), Some(number));
@@ -221,7 +195,7 @@ mod tests {
                 assert_eq!(find(&table, stranger, behind), None, "{stranger:?}");
             }
         }
-        assert_eq!(table.find(b"one", 5), None, "cut short");
+        assert_eq!(Key::read(b"one", 5), None, "cut short");
     }
 
     #[test]
@@ -229,11 +203,6 @@ mod tests {
         let names: Vec<String> = (0..10_000).map(|number| format!("farm_{number}")).collect();
         let table = FarmTable::new(names.iter().map(String::as_str));
         assert!(names.iter().zip(0..).all(|(name, number)| find(&table, name.as_bytes(), b"") == Some(number)));
-        // Some of them look like one, until they are compared.
-        let strangers = (0..10_000).map(|number| format!("farm-{number}"));
-        let mut sought = strangers.filter_map(|name| table.seek(name.as_bytes(), name.len()));
-        assert!(sought.by_ref().take(100).all(|sought| table.sought(&sought).is_none()));
-        assert!(sought.next().is_some());
     }
 
     #[test]
