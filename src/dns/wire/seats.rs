@@ -21,17 +21,23 @@ pub struct Seat {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place(u32);
 
-/// The farms of one configuration that the thread was asked for.
-#[derive(Default)]
-pub struct Seats(HashTable<Seat>);
-
-/// A name that is looked for, and where its seat probably is.
+/// A name that is looked for.
 #[derive(Clone, Copy)]
 pub struct Sought {
     key: Key,
     hash: u64,
-    guess: Option<Place>,
 }
+
+impl From<Key> for Sought {
+    #[inline]
+    fn from(key: Key) -> Self {
+        Self { key, hash: key.hash() }
+    }
+}
+
+/// The farms of one configuration that the thread was asked for.
+#[derive(Default)]
+pub struct Seats(HashTable<Seat>);
 
 impl Seats {
     /// Room for so many farms, and none of them.
@@ -41,37 +47,36 @@ impl Seats {
 
     /// Asks for what [`find`](Self::find) will read.
     #[inline]
-    pub fn seek(&self, key: Key) -> Sought {
-        let hash = key.hash();
-        let guess = self.0.find_bucket_index(hash, |_| true);
-        if let Some(seat) = guess.and_then(|index| self.0.get_bucket(index)) {
+    pub fn seek(&self, name: &Sought) {
+        // Of all that look like it: were it only the first, every twentieth name would be waited for.
+        self.0.find(name.hash, |seat| {
             want(seat);
-        }
-        Sought { key, hash, guess: guess.map(|index| Place(index as u32)) }
+            false
+        });
     }
 
-    /// The seat of a name that was sought; a new one if the thread is asked for that farm for the first time. `None` if there is
-    /// no such farm in `zones`, those of the configuration.
+    /// The seat of a farm; a new one if the thread is asked for that farm for the first time. `None` if there is no such farm in
+    /// `zones`, those of the configuration.
     #[inline]
-    pub fn find(&mut self, zones: &Zones, sought: &Sought) -> Option<Place> {
-        match sought.guess {
-            Some(place) if self.seat(place).is_some_and(|seat| seat.key == sought.key) => Some(place),
-            _ => self.find_again(zones, sought),
-        }
+    pub fn find(&mut self, zones: &Zones, name: &Sought) -> Option<Place> {
+        self.known(name).or_else(|| self.welcome(zones, name))
+    }
+
+    #[inline]
+    fn known(&self, name: &Sought) -> Option<Place> {
+        let index = self.0.find_bucket_index(name.hash, |seat| seat.key == name.key)?;
+        Some(Place(index as u32))
     }
 
     #[cold]
-    fn find_again(&mut self, zones: &Zones, sought: &Sought) -> Option<Place> {
-        let Sought { key, hash, .. } = *sought;
-        let find = |table: &HashTable<Seat>| table.find_bucket_index(hash, |seat| seat.key == key);
-        let index = find(&self.0).or_else(|| {
-            let farm = &zones.farms()[zones.named(&key)?];
-            // There is room for all, so nobody has to leave his place.
-            let has_room = self.0.len() < self.0.capacity();
-            has_room.then(|| self.0.insert_unique(hash, Seat { key, sight: Sight::of(farm) }, |seat| seat.key.hash()))?;
-            find(&self.0)
-        })?;
-        Some(Place(index as u32))
+    fn welcome(&mut self, zones: &Zones, name: &Sought) -> Option<Place> {
+        let farm = &zones.farms()[zones.named(&name.key)?];
+        // There is room for all, so nobody has to leave his place.
+        if self.0.len() < self.0.capacity() {
+            let seat = Seat { key: name.key, sight: Sight::of(farm) };
+            self.0.insert_unique(name.hash, seat, |seat| seat.key.hash());
+        }
+        self.known(name)
     }
 
     #[inline]

@@ -58,7 +58,7 @@ impl Default for Expected {
 }
 
 /// Steps towards a farm, and how many farms before its answer each is taken.
-const LEADS: [(u32, usize); 1 + STEPS as usize] = [(0, 16), (1, 12), (2, 8), (3, 4)];
+const LEADS: [(u32, usize); 1 + STEPS as usize] = [(0, 8), (1, 6), (2, 4), (3, 2)];
 
 /// Former seats that one batch lets go.
 const LET_GO: usize = 16;
@@ -122,7 +122,10 @@ impl Sights {
         let mut count = 0;
         for (sought, datagram) in sought.iter_mut().zip(batch) {
             let name = datagram.get(HEADER..).and_then(|octets| zones.plainly(octets));
-            *sought = name.map(|name| (self.seats.seek(*name.key()), name.below()));
+            *sought = name.map(|name| (Sought::from(*name.key()), name.below()));
+            if let Some((name, _)) = sought {
+                self.seats.seek(name);
+            }
             count += 1;
         }
         for (asked, sought) in self.expected.each.iter_mut().zip(&sought[..count]) {
@@ -144,7 +147,7 @@ impl Sights {
             return *asked;
         }
         let name = zones.plainly(octets)?;
-        let place = self.seats.find(zones, &self.seats.seek(*name.key()))?;
+        let place = self.seats.find(zones, &Sought::from(*name.key()))?;
         Some(Asked { place, below: name.below() })
     }
 
