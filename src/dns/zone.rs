@@ -23,8 +23,8 @@ use crate::balance::Farm;
 
 use super::name::{self, Labels, ROOT_HASH};
 use super::zonefile::{ZoneContent, ZoneError};
-pub use farms::{Below, Key};
 use farms::{Apex, FarmTable};
+pub use farms::{Below, Key};
 
 /// Every zone, ready to be asked.
 pub struct Zones {

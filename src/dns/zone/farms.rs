@@ -202,7 +202,9 @@ mod tests {
     fn ten_thousand_names_are_each_their_own() {
         let names: Vec<String> = (0..10_000).map(|number| format!("farm_{number}")).collect();
         let table = FarmTable::new(names.iter().map(String::as_str));
-        assert!(names.iter().zip(0..).all(|(name, number)| find(&table, name.as_bytes(), b"") == Some(number)));
+        assert!(
+            names.iter().zip(0..).all(|(name, number)| find(&table, name.as_bytes(), b"") == Some(number))
+        );
     }
 
     #[test]
