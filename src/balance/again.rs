@@ -212,7 +212,7 @@ impl Farm {
         let mut order = Vec::new();
         select.rank(&Pick { now: ask.now, ticket: Ticket::Of(ticket), key: ask.key }, random, &mut order);
         let member = order.into_iter().find(|&member| member != first).unwrap_or(first);
-        select.gave(member);
+        select.gave(member, ask.now);
         Some(member)
     }
 }

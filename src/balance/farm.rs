@@ -332,7 +332,7 @@ impl Farm {
         random: &mut dyn Random,
     ) -> Choice {
         if let Some(select) = view.select(ask.family) {
-            select.gave(first);
+            select.gave(first, ask.now);
         }
         view.crew.count(first);
         self.note(&view, first, ask, self.mark(&view, ask));

@@ -138,7 +138,7 @@ impl Farm {
             let member = view.stick_to(key, first).ok_or(Lack::Member)?;
             // The same member for A and AAAA, even if it has only one of them.
             view.machine(member).address(ask.family).ok_or(Lack::Address)?;
-            select.gave(member);
+            select.gave(member, ask.now);
             return Ok(member);
         }
         let member = match first {

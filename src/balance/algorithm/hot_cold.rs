@@ -180,7 +180,7 @@ impl Select for Prepared {
         contest::shares((0..panel.len()).map(|index| (panel.id(index), 1.0 / panel.inverse(index))))
     }
 
-    fn gave(&self, id: MemberId) {
+    fn gave(&self, id: MemberId, _: Moment) {
         self.panel.gave(id);
     }
 

@@ -109,7 +109,7 @@ impl Select for Prepared {
         self.0.shares()
     }
 
-    fn gave(&self, id: MemberId) {
+    fn gave(&self, id: MemberId, _: Moment) {
         self.0.gave(id);
     }
 

@@ -59,6 +59,13 @@ pub struct Candidate {
     pub gauge: Gauge,
 }
 
+/// Whether to compare what is known of a candidate's answers, which are so many, with its tally, if nobody else gives it: once
+/// in a while, for two threads may have given it in the same nanoseconds, and only one of them is known.
+#[inline(always)]
+fn is_time_to_look(answers: u64) -> bool {
+    answers % 16 == 15
+}
+
 /// Who candidates are. Mostly all of a farm's members are: then there is nothing to keep.
 struct Ids(Box<[MemberId]>);
 
@@ -201,7 +208,7 @@ pub trait Select: Send + Sync {
     fn shares(&self) -> Vec<(MemberId, f64)>;
 
     /// Takes note of an answer that gives one of the candidates without the rule's doing: a token named it, or labels.
-    fn gave(&self, _: MemberId) {}
+    fn gave(&self, _: MemberId, _: Moment) {}
 
     /// [Asks](super::ahead) for what a choice will read, if that is known before, in steps, each of which reads only what the
     /// one before asked for: step 1 for its own, 2 for what that points to, 3 for what is behind that.

@@ -126,9 +126,6 @@ struct Uneven {
     is_shared: bool,
 }
 
-/// A candidate that nobody else gives is compared with its tally at every so many answers, for those that two threads gave at
-/// the same time.
-const RARELY: u32 = 16;
 
 /// What a measure may look at of one candidate.
 pub struct Lane<'a, O: Beside> {
@@ -320,7 +317,7 @@ impl<O: Beside> Panel<O> {
     #[inline(always)]
     pub fn give(&self, found: Found, look_again: bool) -> bool {
         let ((board, _), place) = (&self.boards[found.at.chunk()], found.at.place());
-        let is_lag_likely = self.is_shared() || board.line(place).given(place) % RARELY == RARELY - 1;
+        let is_lag_likely = self.is_shared() || is_time_to_look(board.line(place).given(place).into());
         let is_due = !(is_lag_likely && board.catch_up(place, self.tally(found)) && look_again);
         if is_due {
             board.give(place);

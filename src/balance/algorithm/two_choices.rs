@@ -75,7 +75,7 @@ impl Select for Prepared {
         self.contenders.shares()
     }
 
-    fn gave(&self, id: MemberId) {
+    fn gave(&self, id: MemberId, _: Moment) {
         self.contenders.gave(id);
     }
 

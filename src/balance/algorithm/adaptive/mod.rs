@@ -125,10 +125,11 @@ impl Algorithm for Adaptive {
             ids: Ids::of(candidates),
             counts: Counts::new(candidates),
             alias: large.then(|| Box::new(Alias::new(weights.chunks(EIGHT).map(|group| group.iter().sum())))),
-            count: weights.len(),
+            count: weights.len() as u32,
             weights,
             slab,
             drive: Arc::clone(&self.drive),
+            is_shared: candidates.iter().any(|one| one.gauge.is_shared()),
         })
     }
 
@@ -174,7 +175,9 @@ struct Prepared {
     /// Only for farms that are too large to be looked at as a whole: draws a group.
     alias: Option<Box<Alias>>,
     /// How many candidates there are.
-    count: usize,
+    count: u32,
+    /// Whether other farms give some of them too.
+    is_shared: bool,
     /// For as long as nobody has reported.
     turns: Option<Box<dyn Select>>,
     /// The candidates' weights.
@@ -183,13 +186,19 @@ struct Prepared {
 
 impl Prepared {
     fn len(&self) -> usize {
-        self.count
+        self.count as usize
     }
 
     /// How many candidates a group has.
     #[inline]
     fn size(&self, group: usize) -> usize {
         (self.len() - group * EIGHT).min(EIGHT)
+    }
+
+    /// Whether nobody has reported yet.
+    #[inline]
+    fn is_silent(&self) -> bool {
+        self.turns.is_some() && self.drive.known.load(Relaxed) == 0
     }
 
     fn queue(&self, index: usize) -> Queue<'_> {
@@ -254,7 +263,8 @@ impl Prepared {
             let Winner { place, least, .. } = contest.winner(random)?;
             let index = groups[place / EIGHT] * EIGHT + place % EIGHT;
             let place = self.places.get(index);
-            match self.slab.missed(place, self.counts.answers(index)) {
+            let is_lag_likely = self.is_shared || is_time_to_look(self.slab.seen(place as usize));
+            match is_lag_likely.then(|| self.slab.missed(place, self.counts.answers(index))).flatten() {
                 Some(missed) if looks > 0 => {
                     looks -= 1;
                     answer(place, missed, least);
@@ -343,6 +353,23 @@ impl Select for Prepared {
         contest::shares((0..self.len()).map(|index| (self.ids.get(index), part(index))))
     }
 
+    fn gave(&self, id: MemberId, now: Moment) {
+        if self.is_silent() {
+            return;
+        }
+        let Some(index) = self.ids.find(id, self.len()) else { return };
+        let (slab, place) = (&*self.slab, self.places.get(index));
+        let terms = slab.terms(now, &self.drive);
+        match slab.present(now, &self.drive) {
+            Some(present) => slab.answer_now(present, place, 1, &terms),
+            None => {
+                let (queue, knee) = (slab.queue(place), self.drive.knee.get());
+                let (gain, free) = (self.drive.gain.get(), self.drive.free.get());
+                slab.answer(place, 1, queue.measure_of(queue.load(now, knee), gain, free), &terms);
+            }
+        }
+    }
+
     fn fetch(&self, step: u32) {
         if step == 1 {
             want(&self.slab);
@@ -360,7 +387,9 @@ impl Select for Prepared {
             }
             _ => {
                 self.slab.want_all();
-                self.counts.want_first(self.len());
+                if self.is_shared {
+                    self.counts.want_first(self.len());
+                }
             }
         }
         if let Some(turns) = &self.turns {

@@ -540,3 +540,9 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_choice_in_a_small_farm_reads_two_lines_of_what_is_prepared() {
+    assert_eq!(std::mem::align_of::<Prepared>(), 64);
+    assert!(std::mem::offset_of!(Prepared, weights) <= 128);
+}
