@@ -126,7 +126,6 @@ struct Uneven {
     is_shared: bool,
 }
 
-
 /// What a measure may look at of one candidate.
 pub struct Lane<'a, O: Beside> {
     line: &'a Line,

@@ -10,6 +10,7 @@ use super::super::plan::{BackendPlan, Fallback, FarmPlan, LastResort, SlowStart}
 use super::super::random::SplitMix;
 use super::super::statistics::{Amount, MAX_KEPT, StatisticName};
 use super::super::status::LoadState;
+use super::super::sticky::Stick;
 use super::super::update::{Admin, BackendUpdate, FarmUpdate, Feed, Health, WeightChange};
 use super::super::view::Family;
 use super::*;
@@ -508,5 +509,22 @@ fn a_ranking_tells_the_next_choice_and_moves_nothing() {
         assert_eq!(ranked.machines().count(), 3);
         assert_eq!(farm.answers(), turn);
         assert_eq!(choose(&engine, "one", at(1)), ranked.machine().name.as_str());
+    }
+}
+
+#[test]
+fn whom_a_key_was_given_to_is_believed_to_be_busier_at_once() {
+    for rule in ["least-load", "two-choices", "hot-cold", "adaptive"] {
+        let backends = vec![backend("a", "10.0.0.1"), backend("b", "10.0.0.2")];
+        let engine =
+            Engine::new(Plan { backends, farms: vec![farm("one", rule, &["a", "b"])] }, at(0)).unwrap();
+        engine.apply(&[report("a", &[("l", 1.0)]), report("b", &[("l", 1.0)])], at(1)).unwrap();
+        let farm = engine.farm("one").unwrap();
+        let stick = Stick::Key(b"somebody");
+        let mut by_key = || said(&farm.choose(&Ask { stick, ..Ask::any(at(1)) }, &mut SplitMix::new(1)));
+        let given = by_key();
+        assert!((1..9).all(|_| by_key() == given), "{rule}");
+        let other = if given == "a" { "b" } else { "a" };
+        assert!((0..4).all(|_| choose(&engine, "one", at(1)) == other), "{rule}: {given} has nine already");
     }
 }

@@ -5,52 +5,44 @@
 //! time goes on is a queue's number y made of its load again. While it is not, y is no number. A choice whose clock is
 //! behind, as another thread's may be, is made at the moment that somebody else has brought loads to.
 
-use std::array::from_fn;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use super::super::super::ahead::want;
 use super::super::super::gauge::AtomicF64;
 use super::super::pair::Pair;
 use super::super::panel::LOOK_AT_ALL;
 use super::curve::{load_of, x_of};
 use super::virtual_queue::{EIGHT, Queues};
 
-/// Eight loads on a line of the cache.
-#[derive(Debug)]
-#[repr(align(64))]
-pub struct Eight([AtomicF64; EIGHT]);
-
 /// Loads by place.
 #[derive(Debug, Clone, Copy)]
-pub struct Loads<'a>(&'a [Eight]);
+pub struct Loads<'a>(&'a [Queues]);
 
 impl Loads<'_> {
     /// The load of a place.
     #[inline(always)]
     pub fn get(&self, place: usize) -> f64 {
-        self.0[place / EIGHT].0[place % EIGHT].get()
+        self.0[place / EIGHT].load[place % EIGHT].get()
     }
 
     /// Two loads, each by the number of its eight and its place there.
     #[inline(always)]
     pub fn two(&self, places: [(usize, usize); 2]) -> Pair {
-        Pair::new(places.map(|(eight, lane)| self.0[eight].0[lane].get()))
+        Pair::new(places.map(|(eight, lane)| self.0[eight].load[lane].get()))
     }
 
     /// Sets the load of a place.
     #[inline(always)]
     pub fn set(&self, place: usize, load: f64) {
-        self.0[place / EIGHT].0[place % EIGHT].set(load);
+        self.0[place / EIGHT].load[place % EIGHT].set(load);
     }
 }
 
-/// The loads of the members of a slab, from the first report on; none of those of a large one, of whom a choice looks at few.
+/// Whether the loads of a slab's members are kept, and of when they are: from the first report on; never in a large slab, of
+/// whose members a choice looks at few.
 #[derive(Debug, Default)]
 pub struct Present {
-    /// Groups of eight; 0 in a large one.
-    groups: usize,
-    loads: OnceLock<Box<[Eight]>>,
+    is_large: bool,
+    is_kept: AtomicBool,
     /// When: nanoseconds since the epoch; 0 if never.
     moment: AtomicU64,
     /// The knee then.
@@ -60,25 +52,19 @@ pub struct Present {
 impl Present {
     /// Of so many members.
     pub fn new(members: usize) -> Self {
-        let groups = if members > LOOK_AT_ALL { 0 } else { members.div_ceil(EIGHT) };
-        Self { groups, ..Self::default() }
+        Self { is_large: members > LOOK_AT_ALL, ..Self::default() }
     }
 
     /// Whether there are none: the members are too many, or nobody has reported.
     #[inline]
     pub fn is_none(&self) -> bool {
-        self.loads().is_empty()
+        !self.is_kept.load(Relaxed)
     }
 
+    /// The loads of these queues, if they are kept.
     #[inline]
-    fn loads(&self) -> &[Eight] {
-        self.loads.get().map_or(&[], |loads| loads)
-    }
-
-    /// The loads, if there are some.
-    #[inline]
-    pub fn kept(&self) -> Option<Loads<'_>> {
-        Some(Loads(self.loads())).filter(|loads| !loads.0.is_empty())
+    pub fn kept<'a>(&self, queues: &'a [Queues]) -> Option<Loads<'a>> {
+        (!self.is_none()).then_some(Loads(queues))
     }
 
     /// Whether loads are those of this moment, in nanoseconds since the epoch, or of a later one.
@@ -90,8 +76,8 @@ impl Present {
     /// Brings all loads to a moment, which is so much time since the slab's epoch; `time` tells that of another moment.
     pub fn bring(&self, queues: &[Queues], moment: u64, knee: f64, time: impl Fn(u64) -> f64) {
         let (before, now) = (time(self.moment.load(Relaxed)), time(moment));
-        for (queues, loads) in queues.iter().zip(self.loads()) {
-            for (lane, load) in loads.0.iter().enumerate() {
+        for queues in queues {
+            for (lane, load) in queues.load.iter().enumerate() {
                 let (mut y, fall) = (queues.y[lane].get(), queues.fall[lane].get());
                 if y.is_nan() {
                     y = x_of(load.get(), knee) + fall * before;
@@ -111,31 +97,22 @@ impl Present {
 
     /// Begins to keep loads, of a farm that is not too large.
     pub fn begin(&self) {
-        self.loads
-            .get_or_init(|| (0..self.groups).map(|_| Eight(from_fn(|_| AtomicF64::default()))).collect());
+        self.is_kept.store(!self.is_large, Relaxed);
     }
 
     /// Sets the load of a place, if it is kept.
     #[inline]
-    pub fn set(&self, place: usize, load: f64) {
-        if let Some(loads) = self.loads().get(place / EIGHT) {
-            loads.0[place % EIGHT].set(load);
+    pub fn set(&self, queues: &[Queues], place: usize, load: f64) {
+        if let Some(loads) = self.kept(queues) {
+            loads.set(place, load);
         }
     }
 
-    /// What y of a place is whose load alone is known; `fall`: µ.
-    pub fn y(&self, place: usize, fall: f64, time: impl Fn(u64) -> f64) -> f64 {
-        match self.is_none() {
-            true => f64::NAN,
-            false => {
-                x_of(Loads(self.loads()).get(place), self.knee.get()) + fall * time(self.moment.load(Relaxed))
-            }
-        }
-    }
-
-    /// Asks for all loads.
-    pub fn want(&self) {
-        self.loads().iter().for_each(want);
+    /// What y of a place is whose load alone is known.
+    pub fn y(&self, queues: &[Queues], place: usize, time: impl Fn(u64) -> f64) -> f64 {
+        let Some(loads) = self.kept(queues) else { return f64::NAN };
+        let fall = queues[place / EIGHT].fall[place % EIGHT].get();
+        x_of(loads.get(place), self.knee.get()) + fall * time(self.moment.load(Relaxed))
     }
 }
 

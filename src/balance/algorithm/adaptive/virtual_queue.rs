@@ -6,8 +6,9 @@
 //! exponentially; it never reaches 0, so idle members stay ordered by how long they have been idle. (The exponential
 //! itself would do as well; this one needs no transcendental function to be read.)
 //!
-//! The queues of a farm stand in one row ([`Slab`]), eight to three lines of the cache, for a choice in a large farm is the
-//! time that its sample takes to arrive from memory. What only the chosen one needs stands elsewhere.
+//! The queues of a farm stand in one row ([`Slab`]), eight to five lines of the cache, of which a choice in a large farm reads
+//! three to compare: that is the time that its sample takes to arrive from memory. What only the chosen one needs, and what only
+//! small farms keep, is on the other two.
 //!
 //! Everything is an atomic on its own and changed by plain stores. A choice that reads while a report writes may see the
 //! numbers of two moments mixed; it then errs for this one answer by what happened in between. Of two answers to the
@@ -17,7 +18,7 @@
 use std::array::from_fn;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::super::super::ahead::{want, want_at};
+use super::super::super::ahead::want;
 use super::super::super::gauge::AtomicF64;
 use super::super::super::moment::Moment;
 use super::super::pair::Pair;
@@ -64,13 +65,18 @@ pub struct Queues {
     pub(super) fall: [AtomicF64; EIGHT],
     /// What q + g is multiplied by to be compared.
     factor: [AtomicF64; EIGHT],
+    /// The loads at one moment, if [`Present`] keeps them.
+    pub(super) load: [AtomicF64; EIGHT],
+    /// The backends' tallies up to which answers are in the queues.
+    seen: [AtomicU64; EIGHT],
 }
 
 impl Default for Queues {
     /// Queues that stand still, until they are set.
     fn default() -> Self {
         let number = |value: f64| from_fn(|_| AtomicF64::new(value));
-        Self { y: number(0.0), fall: number(0.0), factor: number(1.0) }
+        let seen = from_fn(|_| AtomicU64::new(0));
+        Self { y: number(0.0), fall: number(0.0), factor: number(1.0), load: number(0.0), seen }
     }
 }
 
@@ -146,7 +152,7 @@ impl Queue<'_> {
     fn y(&self) -> f64 {
         let y = self.queues.y[self.place % EIGHT].get();
         if y.is_nan() {
-            self.slab.present.y(self.place, self.fall(), |moment| self.slab.time_of(moment))
+            self.slab.present.y(&self.slab.queues, self.place, |moment| self.slab.time_of(moment))
         } else {
             y
         }
@@ -172,8 +178,7 @@ const SET_BACK: u64 = 1_000_000_000;
 #[derive(Debug, Default)]
 pub struct Slab {
     queues: Box<[Queues]>,
-    /// The backends' tallies up to which answers are in the queues.
-    seen: Box<[AtomicU64]>,
+    count: usize,
     /// When the first of them was set, and when the last one: nanoseconds since the epoch.
     first: AtomicU64,
     last: AtomicU64,
@@ -186,12 +191,7 @@ impl Slab {
         let copy = |of: &AtomicU64| AtomicU64::new(of.load(Relaxed));
         let new = Self {
             queues: (0..places.len().div_ceil(EIGHT)).map(|_| Queues::default()).collect(),
-            seen: places
-                .clone()
-                .map(|before| {
-                    before.and_then(|before| old.seen.get(before)).map_or_else(AtomicU64::default, copy)
-                })
-                .collect(),
+            count: places.len(),
             first: copy(&old.first),
             last: copy(&old.last),
             present: Present::new(places.len()),
@@ -209,6 +209,7 @@ impl Slab {
                 to.queues.y[to_lane].set(from.y());
                 to.queues.fall[to_lane].set(from.fall());
                 to.queues.factor[to_lane].set(from.queues.factor[from_lane].get());
+                to.queues.seen[to_lane].store(from.queues.seen[from_lane].load(Relaxed), Relaxed);
             }
         }
         new
@@ -221,7 +222,7 @@ impl Slab {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.seen.len()
+        self.count
     }
 
     /// Asks for what tells where the queues are.
@@ -231,20 +232,21 @@ impl Slab {
 
     /// Asks for all queues: those of a farm that is looked at as a whole.
     pub fn want_all(&self) {
-        (0..self.len()).step_by(EIGHT).for_each(|place| self.want_group(place));
-        self.present.want();
+        let is_kept = !self.present.is_none();
+        for queues in &self.queues {
+            want_group(queues);
+            if is_kept {
+                want(&queues.load);
+            }
+        }
     }
 
     /// Asks for a queue and those that stand with it.
     #[inline]
     pub fn want_group(&self, place: usize) {
         if let Some(queues) = self.queues.get(place / EIGHT) {
-            want(&queues.y);
-            want(&queues.fall);
-            want(&queues.factor);
+            want_group(queues);
         }
-        want_at(&self.seen, place);
-        want_at(&self.seen, place / EIGHT * EIGHT + EIGHT - 1);
     }
 
     /// The queue at this place, if there is one.
@@ -286,7 +288,7 @@ impl Slab {
     /// The loads at `now`, if they are kept: those of a small farm.
     #[inline]
     pub fn present(&self, now: Moment, drive: &Drive) -> Option<Loads<'_>> {
-        let kept = self.present.kept()?;
+        let kept = self.present.kept(&self.queues)?;
         let now = now.nanos().max(self.last.load(Relaxed));
         if !self.present.is_of(now) {
             self.present.bring(&self.queues, now, drive.knee.get(), |moment| self.time_of(moment));
@@ -307,7 +309,12 @@ impl Slab {
 
     /// The tally up to which answers are in the load.
     pub fn seen(&self, place: usize) -> u64 {
-        self.seen[place].load(Relaxed)
+        self.seen_of(place).load(Relaxed)
+    }
+
+    #[inline(always)]
+    fn seen_of(&self, place: usize) -> &AtomicU64 {
+        &self.queues[place / EIGHT].seen[place % EIGHT]
     }
 
     /// Sets everything, at a report or when the farm's beliefs change. `rate`: µ, a second; `answers`: the tally that
@@ -318,8 +325,8 @@ impl Slab {
         queue.queues.fall[place % EIGHT].set(rate * 1e-9);
         queue.queues.factor[place % EIGHT].set(factor);
         queue.stand_at(load, self.time(now), knee);
-        self.present.set(place, load);
-        self.seen[place].store(answers, Relaxed);
+        self.present.set(&self.queues, place, load);
+        self.seen_of(place).store(answers, Relaxed);
     }
 
     /// Time goes on, or back: then everybody stands where it stood.
@@ -348,14 +355,14 @@ impl Slab {
     /// wrapping: another thread has taken its answer in and is about to count it.
     #[inline]
     pub fn missed(&self, place: u32, tally: u64) -> Option<u64> {
-        let missed = tally.wrapping_sub(self.seen[place as usize].load(Relaxed));
+        let missed = tally.wrapping_sub(self.seen(place as usize));
         (missed as i64 > 0).then_some(missed)
     }
 
     /// Takes answers in, which are counted in the tally or about to be, of a queue that measures so much with one more.
     #[inline]
     pub fn answer(&self, place: u32, answers: u64, measure: f64, terms: &Terms) {
-        let seen = &self.seen[place as usize];
+        let seen = self.seen_of(place as usize);
         seen.store(seen.load(Relaxed).wrapping_add(answers), Relaxed);
         let queue = self.queue(place);
         let factor = queue.queues.factor[place as usize % EIGHT].get();
@@ -370,7 +377,7 @@ impl Slab {
     /// The same of a queue whose load at the present moment is kept, as [`present`](Self::present) gave it.
     #[inline]
     pub fn answer_now(&self, present: Loads<'_>, place: u32, answers: u64, terms: &Terms) {
-        let (seen, place) = (&self.seen[place as usize], place as usize);
+        let (seen, place) = (self.seen_of(place as usize), place as usize);
         seen.store(seen.load(Relaxed).wrapping_add(answers), Relaxed);
         let load = present.get(place) + answers as i64 as f64 * terms.gain;
         if load.is_finite() {
@@ -378,6 +385,15 @@ impl Slab {
             present.set(place, load);
         }
     }
+}
+
+/// Asks for what is read of eight queues.
+#[inline]
+fn want_group(queues: &Queues) {
+    want(&queues.y);
+    want(&queues.fall);
+    want(&queues.factor);
+    want(&queues.seen);
 }
 
 #[cfg(test)]
