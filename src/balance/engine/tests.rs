@@ -521,7 +521,7 @@ fn whom_a_key_was_given_to_is_believed_to_be_busier_at_once() {
         engine.apply(&[report("a", &[("l", 1.0)]), report("b", &[("l", 1.0)])], at(1)).unwrap();
         let farm = engine.farm("one").unwrap();
         let stick = Stick::Key(b"somebody");
-        let mut by_key = || said(&farm.choose(&Ask { stick, ..Ask::any(at(1)) }, &mut SplitMix::new(1)));
+        let by_key = || said(&farm.choose(&Ask { stick, ..Ask::any(at(1)) }, &mut SplitMix::new(1)));
         let given = by_key();
         assert!((1..9).all(|_| by_key() == given), "{rule}");
         let other = if given == "a" { "b" } else { "a" };
