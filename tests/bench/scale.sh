@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What size costs: 1, 100 and 10,000 farms of 10 members each, asked for one farm and for all at random.
 #
-#   tests/bench/scale.sh [--seconds 5] [--runs 5] [--dnsperf] [--share] [--port 5900] [--built]
+#   tests/bench/scale.sh [--seconds 5] [--runs 5] [--rule least-load] [--dnsperf] [--share] [--port 5900] [--built]
 #
 # Time to the first answer, resident memory, and CPU per answer of Athena's DNS alone (`bench farm`), whose members have reported,
 # under `bench flood`. With --dnsperf under that, which takes more CPU than the server: on few cores its rate says little, and the
@@ -10,12 +10,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-seconds=5 runs=5 port=5900 dnsperf="" share="" built=""
+seconds=5 runs=5 rule=least-load port=5900 dnsperf="" share="" built=""
 while [ $# -gt 0 ]; do
   case $1 in
     --seconds) seconds=$2; shift 2 ;;
     --runs) runs=$2; shift 2 ;;
     --port) port=$2; shift 2 ;;
+    --rule) rule=$2; shift 2 ;;
     --dnsperf) dnsperf=yes; shift ;;
     --share) dnsperf=yes share=yes; shift ;;
     --built) built=yes; shift ;;
@@ -53,7 +54,7 @@ for round in $(seq "$runs"); do
       [ "$style" = farms-1 ] && continue
       port=$((port + 1))
       began=$(date +%s%N)
-      run "$farms" "$bin/examples/bench" farm "127.0.0.1:$port" least-load 1 10 "$farms"
+      run "$farms" "$bin/examples/bench" farm "127.0.0.1:$port" "$rule" 1 10 "$farms"
       until_it_answers "$farms" dig +time=1 +tries=1 +short @127.0.0.1 -p "$port" farm_one.athena A
       ready=$((($(date +%s%N) - began) / 1000000))
       before=$(ticks)
@@ -71,7 +72,7 @@ done
 client="bench flood"
 [ -z "$dnsperf" ] || client="dnsperf, 16 sockets, 400 outstanding"
 [ -z "$share" ] || client="$client; a third of the server's core"
-echo "$client; $runs alternating runs of $seconds s, medians; $(machine)"
+echo "$rule; $client; $runs alternating runs of $seconds s, medians; $(machine)"
 echo
 awk '
   function median(list, values, n, i, j, swap) {

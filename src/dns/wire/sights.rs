@@ -1,9 +1,10 @@
 //! What one thread sees of the farms: their views, kept from query to query, and asked for before their turn comes.
 //!
-//! Of ten thousand farms, each asked for now and then, nothing is in the cache when its turn comes: name, farm, view,
-//! rule, numbers and member of each lie on some fifteen lines, and most of them are found only through the one before. Answered one
-//! after another, queries would wait for memory most of the time. But the queries of a batch wait for different lines: so
-//! steps towards each farm are taken while those before it are answered, and each step only asks for what the next one reads.
+//! Of ten thousand farms, each asked for now and then, nothing is in the cache when its turn comes: seat, farm, view,
+//! rule, numbers and member of each lie on some ten lines, and most of them are found only through the one before. Answered one
+//! after another, queries would wait for memory most of the time. But the queries of a batch wait for different lines: so all
+//! names of a batch are found before the first answer, steps towards each farm are taken while those before it are answered, and
+//! each step only asks for what the next one reads.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
