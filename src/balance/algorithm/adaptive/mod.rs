@@ -52,6 +52,7 @@
 //! much speaks against it, and still the busiest one may get two or three times its share for a while. Loads that stay the same whatever comes say nothing of capacities, and
 //! everybody gets his share. Not when: reports' numbers mean nothing otherwise; then `round-robin` does better.
 
+mod ahead;
 mod bank;
 mod capacity;
 mod crowd;
@@ -77,7 +78,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use self::curve::loads_of_eight;
 use self::learner::Learner;
 use self::virtual_queue::{Drive, EIGHT, Queue, Slab, Terms, Two};
-use super::super::ahead::{want, want_all};
 use super::super::random::SplitMix;
 use super::contest::{self, PairContest, Winner};
 use super::counts::Counts;
@@ -371,43 +371,11 @@ impl Select for Prepared {
     }
 
     fn fetch(&self, step: u32) {
-        if step == 1 {
-            want(&self.slab);
-            return want(&self.ids);
-        }
-        if self.alias.is_some() {
-            return;
-        }
-        match step {
-            2 => {
-                self.slab.want();
-                self.counts.want_chunks();
-                want_all(&self.places.0);
-                want(&*self.drive);
-            }
-            _ => {
-                self.slab.want_all();
-                if self.is_shared {
-                    self.counts.want_first(self.len());
-                }
-            }
-        }
-        if let Some(turns) = &self.turns {
-            turns.fetch(step - 1);
-        }
+        self.ask_ahead(step);
     }
 
     fn foresee(&self, random: &dyn Random) -> Option<[MemberId; 2]> {
-        let alias = self.alias.as_ref()?;
-        if let Some(later) = random.foresee(FAR) {
-            alias.want_two(later);
-        }
-        let drawn = alias.two_at(random.foresee(NEAR)?);
-        for group in drawn {
-            self.slab.want_group(self.places.get(group * EIGHT) as usize);
-            self.counts.want(group * EIGHT);
-        }
-        Some(drawn.map(|group| self.ids.get(group * EIGHT)))
+        self.ask_for_later(random)
     }
 
     fn beliefs(&self, now: Moment) -> Vec<(MemberId, Belief)> {
