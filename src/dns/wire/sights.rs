@@ -116,6 +116,8 @@ impl Sights {
     /// Finds out which farms these queries ask for, if there are many, and begins to ask for what their answers will read. Each
     /// begins with a datagram, and may go on behind it.
     pub fn expect<'a>(&mut self, zones: &Zones, batch: impl Iterator<Item = &'a [u8]>) {
+        // A panic may have left something of the batch before.
+        self.expected.count = 0;
         if zones.farms().len() < CROWD {
             return;
         }
