@@ -118,7 +118,7 @@ pub struct View {
 const FEW: usize = LOOK_AT_ALL;
 
 /// Steps of [`View::fetch`].
-pub const STEPS: u32 = 3;
+pub const STEPS: u32 = 4;
 
 /// Where a view's answers come from.
 pub enum ViewSource {

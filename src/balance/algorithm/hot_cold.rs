@@ -185,7 +185,15 @@ impl Select for Prepared {
     }
 
     fn fetch(&self, step: u32) {
-        self.panel.fetch(step, want_own);
+        match step {
+            1 => want(self),
+            2 => {
+                want(&*self.limit);
+                want(&*self.all_told);
+                self.panel.fetch(1, want_own);
+            }
+            _ => self.panel.fetch(step - 1, want_own),
+        }
     }
 
     fn foresee(&self, random: &dyn Random) -> Option<[MemberId; 2]> {

@@ -94,6 +94,11 @@ impl Select for Prepared {
     }
 
     fn fetch(&self, step: u32) {
+        match step {
+            1 => want(&self.clock),
+            2 => want(&*self.clock),
+            _ => {}
+        }
         self.panel.fetch(step, want_own);
     }
 

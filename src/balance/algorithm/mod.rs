@@ -211,7 +211,7 @@ pub trait Select: Send + Sync {
     fn gave(&self, _: MemberId, _: Moment) {}
 
     /// [Asks](super::ahead) for what a choice will read, if that is known before, in steps, each of which reads only what the
-    /// one before asked for: step 1 for its own, 2 for what that points to, 3 for what is behind that.
+    /// one before asked for: step 1 for its own, 2 for what that points to, and so on.
     fn fetch(&self, _step: u32) {}
 
     /// Asks for what a choice soon after the next one will read, if that is known only by what it draws, as far as `random` can be
