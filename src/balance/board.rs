@@ -5,9 +5,9 @@
 //! of 100,000 takes less than a megabyte. What only the chosen one needs, and what only reports and people read, stands apart.
 //!
 //! Everything is an atomic on its own, changed by plain stores. What is handed out is counted twice: in the backend's
-//! [`Tally`](super::gauge::Tally), where none is lost, and here by who chooses. Others count only in the tally (another farm, a sticky
-//! token), and of two choices of the same member in the same nanoseconds one may be missing here; so whoever is about
-//! to be chosen is [compared](Board::catch_up) with its tally first.
+//! [`Tally`](super::gauge::Tally), where none is lost, and here by the farm that chooses. Other farms count only in the tally; so
+//! whoever is about to be chosen is [compared](Board::catch_up) with its tally first, if another farm has it too. Of two choices of
+//! the same member in the same nanoseconds one may be missing here; for that, everybody is compared once in a while.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};

@@ -351,7 +351,7 @@ impl Slab {
         }
     }
 
-    /// Answers that others gave this backend (another farm, a sticky token) and that are not in the load yet. Behind by
+    /// Answers that others gave this backend (another farm, another thread) and that are not in the load yet. Behind by
     /// wrapping: another thread has taken its answer in and is about to count it.
     #[inline]
     pub fn missed(&self, place: u32, tally: u64) -> Option<u64> {
